@@ -1,0 +1,90 @@
+"""Models in memory: verified, strict, frozen, loaded once however many threads ask."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from core.engine.networks.split import SplitNetwork
+from core.errors import WeightsError
+from core.io.weights_file import load_tensors
+from core.manifest import Manifest, read_manifest
+
+Builder = Callable[[Manifest], SplitNetwork]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A frozen network in evaluation mode with its manifest. Nothing may change it: all sessions share it."""
+
+    manifest: Manifest
+    network: SplitNetwork = field(repr=False)
+    device: torch.device
+    folder: Path
+
+
+def choose_device() -> torch.device:
+    """CUDA when there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_model(folder: Path, build: Builder, device: torch.device) -> Model:
+    """Read, verify and freeze one model.
+
+    Args:
+        folder: Holds manifest.json and the weights file it names.
+        build: Makes the network a manifest declares, with random weights.
+        device: Where it runs.
+
+    Raises:
+        WeightsError: Hash, size, tensor names, shapes or parameter count differ from the manifest, or a value is not finite.
+    """
+    manifest = read_manifest(folder)
+    declared = manifest.weights
+    tensors = load_tensors(folder / declared.file, declared.sha256, declared.bytes)
+    network = build(manifest)
+    try:
+        network.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in tensors.items()})
+    except RuntimeError as error:
+        raise WeightsError(f"{folder.name}: the tensors do not fit the architecture {manifest.architecture.name}") from error
+    if sum(p.numel() for p in network.parameters()) != declared.parameters:
+        raise WeightsError(f"{folder.name}: the number of parameters differs from the manifest")
+    if not all(bool(torch.isfinite(p).all()) for p in network.parameters()):
+        raise WeightsError(f"{folder.name}: a weight is not a finite number")
+    network.requires_grad_(False).eval().to(device)
+    return Model(manifest, network, device, folder)
+
+
+class ModelCache:
+    """At most `size` models; one load per folder and weights hash under any number of cold threads.
+
+    A replaced weights folder has another hash and is loaded anew.
+    """
+
+    def __init__(self, size: int = 5) -> None:
+        self._size = size
+        self._models: OrderedDict[tuple[Path, str], Model] = OrderedDict()
+        self._locks: dict[tuple[Path, str], threading.Lock] = {}
+        self._guard = threading.Lock()
+        self.loads = 0
+
+    def get(self, folder: Path, build: Builder) -> Model:
+        """The model of `folder`, loaded when needed."""
+        key = (folder.resolve(), read_manifest(folder).weights.sha256)
+        with self._guard:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            with self._guard:
+                if key in self._models:
+                    self._models.move_to_end(key)
+                    return self._models[key]
+            model = load_model(folder, build, choose_device())
+            with self._guard:
+                self.loads += 1
+                self._models[key] = model
+                while len(self._models) > self._size:
+                    self._models.popitem(last=False)
+            return model

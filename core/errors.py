@@ -1,0 +1,144 @@
+"""Every error a person can meet, in one closed table.
+
+    ScreeningError            has a code, what happened, what was wanted, what was got, the next step
+    ├── FileError             one file is at fault: the batch goes on
+    ├── WeightsError          one model is at fault: its task is disabled, the others work
+    ├── BusyError             nothing is at fault: try again
+    └── UsageError            the call is at fault (unknown task, wrong option)
+
+The sentences are message ids of the catalogues (core.i18n), so a page can show them in its reader's language. `got` is a short
+technical statement written by this program (numbers, tag keywords, UIDs of syntaxes); a tag value, file name or person's name
+never enters it.
+"""
+
+from dataclasses import dataclass
+
+from core.i18n import mark
+
+
+@dataclass(frozen=True)
+class Message:
+    """The words of one error code: three message ids."""
+
+    what: str
+    wanted: str
+    next_step: str
+
+
+_ANOTHER_EXPORT = mark("Export the image again from the archive and try once more.")
+_SMALLER = mark("Send a single image rather than a whole study, or a smaller one.")
+
+MESSAGES: dict[str, Message] = {
+    "E_TOO_LARGE": Message(mark("The file is too large."), mark("A file within the size limit."), _SMALLER),
+    "E_BOMB": Message(
+        mark("The file would unpack to far more data than an image needs."),
+        mark("An image of at most 40 million pixels and 512 MB unpacked."),
+        _SMALLER,
+    ),
+    "E_TRUNCATED": Message(
+        mark("The file ends before its image does."), mark("A complete file."), _ANOTHER_EXPORT
+    ),
+    "E_NOT_IMAGE": Message(
+        mark("The file holds no image that this program can show."),
+        mark("A DICOM image, PNG, JPEG, TIFF or BMP file."),
+        mark("Choose the image itself: reports, presentation states and documents hold no pixels."),
+    ),
+    "E_CODEC": Message(
+        mark("The image is compressed in a way that this program cannot decode."),
+        mark("Uncompressed, RLE, JPEG, JPEG lossless, JPEG 2000 or JPEG-LS data."),
+        mark("Ask the archive to export the image uncompressed."),
+    ),
+    "E_MODALITY": Message(
+        mark("The file holds another kind of image than this task reads."),
+        mark("An image of the kind named on the page."),
+        mark("Choose another file, or open the page made for this kind of image."),
+    ),
+    "E_TAG": Message(
+        mark("A header entry that is needed to read the pixels is missing or makes no sense."),
+        mark("A header that describes its pixels."),
+        _ANOTHER_EXPORT,
+    ),
+    "E_NONFINITE": Message(
+        mark("A calculation did not give a finite number, so no score is shown."),
+        mark("Finite pixel values and a finite score."),
+        mark("Try another image; if it happens again, reinstall the weights and run the self-check."),
+    ),
+    "E_BLANK": Message(
+        mark("The image is blank: every pixel has the same value."),
+        mark("An image with visible structure."),
+        _ANOTHER_EXPORT,
+    ),
+    "E_TOO_SMALL": Message(
+        mark("The image is too small or too narrow to be examined."),
+        mark("At least 64 pixels on the short side and an aspect ratio of at most 4."),
+        mark("Choose the original image rather than a thumbnail."),
+    ),
+    "E_CRASH": Message(
+        mark("The reader stopped while decoding this file and was restarted."),
+        mark("A file that decodes."),
+        _ANOTHER_EXPORT,
+    ),
+    "E_TIMEOUT": Message(
+        mark("Decoding this file took too long and was stopped."),
+        mark("A file that decodes within the time limit."),
+        _ANOTHER_EXPORT,
+    ),
+    "E_REGION": Message(
+        mark("No region to examine was found in the image."),
+        mark("A region drawn around the anatomy named on the page."),
+        mark("Draw the region by hand."),
+    ),
+    "E_WEIGHTS": Message(
+        mark("The weights of this model were refused."),
+        mark("The weights file that belongs to the manifest."),
+        mark("Install the weights again, then run the self-check."),
+    ),
+    "E_BUSY": Message(
+        mark("The server is busy."), mark("A free place in the queue."), mark("Try again in a moment.")
+    ),
+    "E_USAGE": Message(
+        mark("The request cannot be understood."),
+        mark("One of the documented options."),
+        mark("See the help of the command."),
+    ),
+}
+
+
+class ScreeningError(Exception):
+    """What happened, what was wanted, what was got and what to do next.
+
+    Args:
+        code: A key of MESSAGES.
+        got: What was found, in technical terms, in English; may be empty.
+    """
+
+    def __init__(self, code: str, got: str = "") -> None:
+        self.code = code
+        self.got = got
+        self.message = MESSAGES[code]
+        super().__init__(f"{code}: {self.message.what}" + (f" ({got})" if got else ""))
+
+
+class FileError(ScreeningError):
+    """One file is at fault; the batch goes on."""
+
+
+class WeightsError(ScreeningError):
+    """One model is at fault; other tasks keep working."""
+
+    def __init__(self, got: str = "") -> None:
+        super().__init__("E_WEIGHTS", got)
+
+
+class BusyError(ScreeningError):
+    """Nothing is at fault; try again."""
+
+    def __init__(self, got: str = "") -> None:
+        super().__init__("E_BUSY", got)
+
+
+class UsageError(ScreeningError):
+    """The call is at fault."""
+
+    def __init__(self, got: str = "") -> None:
+        super().__init__("E_USAGE", got)

@@ -1,0 +1,111 @@
+"""The confusion matrix as a picture."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.colors import find_intermediate_color, hex_to_rgb
+
+from core.figures.style import TEXT_PX, new_figure, percent, plain, theme, with_interval
+from core.i18n import Translator
+from core.metrics.confusion import ConfusionMatrix
+from core.metrics.proportions import wilson_interval
+
+_CELL_PX = 90
+_BLACK, _WHITE = "#000000", "#FFFFFF"  # on any colour one of the two has a contrast of at least 4.5
+
+
+def confusion_figure(matrix: ConfusionMatrix, label_names: Sequence[str], t: Translator, dark: bool) -> go.Figure:
+    """Counts with the per cent of their row (reference), first label at the top left; colour follows the per cent.
+
+    Args:
+        matrix: Counts.
+        label_names: What the reader calls each label, in the order of the matrix.
+        t: The reader's words.
+        dark: Theme.
+    """
+    names = [plain(name) for name in label_names]
+    counts, share = matrix.counts, _row_share(matrix)
+    colours = theme(dark)
+    heatmap = go.Heatmap(
+        x=names,
+        y=names,
+        z=share,
+        zmin=0,
+        zmax=1,
+        colorscale=[[0, colours.surface], [1, colours.accent]],
+        showscale=False,
+        xgap=3,
+        ygap=3,
+        text=_hover_words(matrix, names, t),
+        hovertemplate="%{text}<extra></extra>",
+    )
+    title = [
+        t("Confusion matrix"),
+        t("Accuracy {interval}", interval=with_interval(matrix.accuracy, t)),
+        t("n = {n}, per cent of each row", n=matrix.n_cases),
+    ]
+    figure = new_figure([heatmap], dark, title, 190 + _CELL_PX * len(names))
+    for row, column in np.ndindex(*counts.shape):
+        cell = float(share[row, column])
+        figure.add_annotation(
+            x=names[column],
+            y=names[row],
+            text=f"<b>{counts[row, column]}</b><br>{percent(cell)}",
+            showarrow=False,
+            font={"color": ink(cell_colour(cell, dark)), "size": TEXT_PX + 1},
+        )
+    figure.update_xaxes(title=t("Predicted"), type="category", showgrid=False)
+    figure.update_yaxes(title=t("Reference"), type="category", showgrid=False, autorange="reversed")
+    return figure
+
+
+def confusion_alt(matrix: ConfusionMatrix, label_names: Sequence[str], t: Translator) -> str:
+    """What `confusion_figure` shows, in words."""
+    head = t(
+        "Confusion matrix, accuracy {accuracy}, n = {n}.",
+        accuracy=with_interval(matrix.accuracy, t),
+        n=matrix.n_cases,
+    )
+    rows = [
+        t(
+            "{label}: {correct} of {support} predicted correctly.",
+            label=name,
+            correct=int(matrix.counts[i, i]),
+            support=int(matrix.counts[i].sum()),
+        )
+        for i, name in enumerate(label_names)
+    ]
+    return " ".join([head, *rows])
+
+
+def cell_colour(share: float, dark: bool) -> tuple[float, float, float]:
+    """Colour of a cell, red, green and blue from 0 to 255."""
+    colours = theme(dark)
+    red, green, blue = find_intermediate_color(hex_to_rgb(colours.surface), hex_to_rgb(colours.accent), share)
+    return red, green, blue
+
+
+def ink(background: tuple[float, float, float]) -> str:
+    """Black or white, whichever is read better on `background` (contrast of WCAG 2.2, section 1.4.3)."""
+    linear = [c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in background]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return _BLACK if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else _WHITE
+
+
+def _row_share(matrix: ConfusionMatrix) -> NDArray[np.float64]:
+    support = matrix.counts.sum(axis=1, keepdims=True)
+    return np.divide(matrix.counts, support, out=np.zeros(matrix.counts.shape), where=support > 0)
+
+
+def _hover_words(matrix: ConfusionMatrix, names: list[str], t: Translator) -> list[list[str]]:
+    words = [["" for _ in names] for _ in names]
+    for row, column in np.ndindex(*matrix.counts.shape):
+        count, support = int(matrix.counts[row, column]), int(matrix.counts[row].sum())
+        lines = [f"{t('Reference')}: {names[row]}", f"{t('Predicted')}: {names[column]}"]
+        lines.append(t("{count} of {support} cases", count=count, support=support))
+        if support:
+            lines.append(t("share {interval}", interval=with_interval(wilson_interval(count, support), t)))
+        words[row][column] = "<br>".join(lines)
+    return words

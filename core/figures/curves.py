@@ -1,0 +1,150 @@
+"""ROC and precision-recall curves."""
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from core.figures.style import HIGHLIGHT, NEUTRAL, Theme, cases_line, new_figure, number, theme, with_interval
+from core.i18n import Translator
+from core.metrics.operating_point import OperatingPointMetrics
+from core.metrics.precision_recall import PrecisionRecallCurve
+from core.metrics.roc import RocCurve
+
+_HEIGHT_PX = 500
+_UNIT_RANGE = [-0.01, 1.01]  # a curve along the edge keeps its full width
+
+
+def roc_figure(curve: RocCurve, t: Translator, dark: bool, point: OperatingPointMetrics | None = None) -> go.Figure:
+    """ROC curve with its band, the line of chance and, where given, the operating point."""
+    colours = theme(dark)
+    traces = [
+        _band(curve, t, colours),
+        _chance([0, 1], [0, 1], t),
+        go.Scatter(
+            x=curve.fpr,
+            y=curve.tpr,
+            customdata=np.column_stack([_finite(curve.thresholds), 1 - curve.fpr]),
+            mode="lines",
+            line={"color": colours.accent, "width": 3},
+            name=t("ROC curve"),
+            hovertemplate=_hover(
+                f"{t('Threshold')} %{{customdata[0]:.3f}}",
+                f"{t('Sensitivity')} %{{y:.3f}}",
+                f"{t('Specificity')} %{{customdata[1]:.3f}}",
+            ),
+        ),
+    ]
+    if point is not None:
+        label = t("Operating point {threshold}", threshold=number(point.threshold))
+        sensitivity, specificity = with_interval(point.sensitivity, t), with_interval(point.specificity, t)
+        hover = _hover(label, f"{t('Sensitivity')} {sensitivity}", f"{t('Specificity')} {specificity}")
+        traces.append(_point(1 - point.specificity.value, point.sensitivity.value, label, hover, colours))
+    title = [
+        t("ROC curve"),
+        t("AUROC {interval}", interval=with_interval(curve.auroc, t, 3)),
+        cases_line(t, curve.n_positive, curve.n_negative),
+    ]
+    figure = new_figure(traces, dark, title, _HEIGHT_PX)
+    figure.update_xaxes(title=t("1 \u2212 specificity (false-positive rate)"), range=_UNIT_RANGE)
+    figure.update_yaxes(title=t("Sensitivity (true-positive rate)"), range=_UNIT_RANGE)
+    return figure
+
+
+def roc_alt(curve: RocCurve, t: Translator, point: OperatingPointMetrics | None = None) -> str:
+    """What `roc_figure` shows, in words."""
+    words = t(
+        "ROC curve, area {auroc}, {cases}.",
+        auroc=with_interval(curve.auroc, t, 3),
+        cases=cases_line(t, curve.n_positive, curve.n_negative),
+    )
+    if point is None:
+        return words
+    return f"{words} " + t(
+        "At the operating point {threshold} sensitivity is {sensitivity} and specificity {specificity}.",
+        threshold=number(point.threshold),
+        sensitivity=with_interval(point.sensitivity, t),
+        specificity=with_interval(point.specificity, t),
+    )
+
+
+def precision_recall_figure(
+    curve: PrecisionRecallCurve, t: Translator, dark: bool, point: OperatingPointMetrics | None = None
+) -> go.Figure:
+    """Precision-recall curve with the prevalence as the line of chance and, where given, the operating point."""
+    colours = theme(dark)
+    traces = [
+        _chance([0, 1], [curve.prevalence, curve.prevalence], t),
+        go.Scatter(
+            x=curve.recall,
+            y=curve.precision,
+            customdata=_finite(curve.thresholds)[:, np.newaxis],
+            mode="lines",
+            line={"color": colours.accent, "width": 3, "shape": "vh"},
+            name=t("Precision-recall curve"),
+            hovertemplate=_hover(
+                f"{t('Threshold')} %{{customdata[0]:.3f}}", f"{t('Recall')} %{{x:.3f}}", f"{t('Precision')} %{{y:.3f}}"
+            ),
+        ),
+    ]
+    if point is not None and point.n_true_positive + point.n_false_positive > 0:
+        precision = point.n_true_positive / (point.n_true_positive + point.n_false_positive)
+        label = t("Operating point {threshold}", threshold=number(point.threshold))
+        hover = _hover(
+            label,
+            f"{t('Recall')} {with_interval(point.sensitivity, t)}",
+            f"{t('Precision')} {number(precision)}",
+        )
+        traces.append(_point(point.sensitivity.value, precision, label, hover, colours))
+    title = [
+        t("Precision-recall curve"),
+        t("Average precision {interval}", interval=with_interval(curve.average_precision, t, 3)),
+        cases_line(t, curve.n_positive, curve.n_negative),
+        t("Prevalence {prevalence}", prevalence=number(curve.prevalence)),
+    ]
+    figure = new_figure(traces, dark, title, _HEIGHT_PX)
+    figure.update_xaxes(title=t("Recall (sensitivity)"), range=_UNIT_RANGE)
+    figure.update_yaxes(title=t("Precision"), range=_UNIT_RANGE)
+    return figure
+
+
+def precision_recall_alt(curve: PrecisionRecallCurve, t: Translator) -> str:
+    """What `precision_recall_figure` shows, in words."""
+    return t(
+        "Precision-recall curve, average precision {average}, prevalence {prevalence}, {cases}.",
+        average=with_interval(curve.average_precision, t, 3),
+        prevalence=number(curve.prevalence),
+        cases=cases_line(t, curve.n_positive, curve.n_negative),
+    )
+
+
+def _band(curve: RocCurve, t: Translator, colours: Theme) -> go.Scatter:
+    """A closed outline: up the lower limit, back down the upper one."""
+    return go.Scatter(
+        x=np.concatenate([curve.band_fpr, curve.band_fpr[::-1]]),
+        y=np.concatenate([curve.band_low, curve.band_high[::-1]]),
+        fill="toself",
+        fillcolor=colours.band,
+        mode="none",
+        hoverinfo="skip",
+        name=t("95 % band"),
+    )
+
+
+def _chance(x: list[float], y: list[float], t: Translator) -> go.Scatter:
+    line = {"color": NEUTRAL, "width": 2, "dash": "dot"}
+    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", name=t("Chance"))
+
+
+def _point(x: float, y: float, label: str, hover: str, colours: Theme) -> go.Scatter:
+    marker = {"size": 15, "symbol": "diamond", "color": HIGHLIGHT, "line": {"color": colours.text, "width": 2}}
+    return go.Scatter(x=[x], y=[y], mode="markers", marker=marker, name=label, hovertemplate=hover)
+
+
+def _hover(*lines: str) -> str:
+    """Lines of a hover label without plotly's second box."""
+    return "<br>".join(lines) + "<extra></extra>"
+
+
+def _finite(thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Thresholds as JSON can carry them: the first one, infinity, becomes a value above every score."""
+    return np.append(np.nextafter(thresholds[1], np.inf), thresholds[1:])

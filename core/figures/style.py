@@ -1,0 +1,135 @@
+"""One look for all figures: data colours, fonts, the plotly template of both themes, and how numbers are written."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+
+import plotly.graph_objects as go
+
+from core.i18n import Translator
+from core.metrics.proportions import Interval
+
+# Data colours: safe for colour-blind readers, the same in both themes and on every page (docs: PAGES).
+NEGATIVE = "#2A9D8F"
+POSITIVE = "#C1443C"
+NEUTRAL = "#8A99A8"
+HIGHLIGHT = "#E9A23B"
+
+FONTS = "Source Sans, Noto Sans TC, Noto Sans KR, sans-serif"
+TEXT_PX = 15  # read from the back of a room on a projector 1024 pixels wide
+TITLE_PX = 17
+_TITLE_LINE_PX = 22
+_TITLE_TOP_PX = 14
+_THIN_SPACE = "\u2009"
+_MINUS = "\u2212"
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours that change with the theme.
+
+    Attributes:
+        text: Words, axes and markers.
+        grid: Grid lines and borders.
+        surface: Behind hover labels, and the pale end of colour scales.
+        accent: Curves.
+        band: `accent`, see-through, for intervals of curves.
+    """
+
+    text: str
+    grid: str
+    surface: str
+    accent: str
+    band: str
+
+
+LIGHT = Theme("#13233A", "#D9E1E8", "#F3F6F8", "#0B7A75", "rgba(11, 122, 117, 0.18)")
+DARK = Theme("#E6EDF5", "#2A3A4D", "#172230", "#3BB3AD", "rgba(59, 179, 173, 0.25)")
+
+
+def theme(dark: bool) -> Theme:
+    """The colours of one theme."""
+    return DARK if dark else LIGHT
+
+
+@lru_cache(maxsize=2)
+def template(dark: bool) -> go.layout.Template:
+    """The plotly template: transparent, so that it lies on any page background; the legend below, so that it covers nothing."""
+    colours = theme(dark)
+    axis = {
+        "gridcolor": colours.grid,
+        "linecolor": colours.grid,
+        "zerolinecolor": colours.grid,
+        "automargin": True,
+        "title": {"standoff": 10},
+    }
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONTS, "size": TEXT_PX, "color": colours.text},
+            "title": {"font": {"size": TITLE_PX}, "x": 0.0, "xref": "container", "xanchor": "left", "pad": {"l": 8}},
+            "paper_bgcolor": "rgba(0, 0, 0, 0)",
+            "plot_bgcolor": "rgba(0, 0, 0, 0)",
+            "colorway": [colours.accent, HIGHLIGHT, NEGATIVE, POSITIVE, NEUTRAL],
+            "hoverlabel": {
+                "bgcolor": colours.surface,
+                "bordercolor": colours.grid,
+                "font": {"family": FONTS, "size": TEXT_PX, "color": colours.text},
+                "align": "left",
+            },
+            "legend": {"orientation": "h", "x": 0.0, "y": -0.2, "yanchor": "top"},
+            "margin": {"l": 60, "r": 20, "t": 100, "b": 60},
+            "xaxis": axis,
+            "yaxis": axis,
+        }
+    )
+
+
+def new_figure(traces: list[go.Scatter | go.Bar | go.Heatmap], dark: bool, title: list[str], height: int) -> go.Figure:
+    """A figure with the template and a title of short lines, the first bold.
+
+    Args:
+        traces: What to draw.
+        dark: Theme.
+        title: Lines of at most some 45 characters: longer ones would be cut 480 pixels wide.
+        height: In pixels, title included.
+    """
+    figure = go.Figure(traces)
+    head, *rest = title
+    figure.update_layout(
+        template=template(dark),
+        height=height,
+        title={"text": "<br>".join([f"<b>{head}</b>", *rest]), "y": 1 - _TITLE_TOP_PX / height, "yanchor": "top"},
+        margin={"t": 2 * _TITLE_TOP_PX + _TITLE_LINE_PX * len(title)},
+    )
+    return figure
+
+
+def plain(text: str) -> str:
+    """Text from a file or a person, so that plotly shows its tags instead of obeying them."""
+    return escape(text, quote=False)
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number with fixed digits and a typographic minus; a value that rounds to zero has no sign."""
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", _MINUS)
+
+
+def percent(share: float) -> str:
+    """A share as whole per cent, with the thin space of the interface."""
+    return f"{100 * share:.0f}{_THIN_SPACE}%"
+
+
+def with_interval(interval: Interval, t: Translator, digits: int = 2) -> str:
+    """An estimate with its interval in brackets."""
+    value, low, high = (number(x, digits) for x in (interval.value, interval.low, interval.high))
+    return t("{value} (95 % CI {low} to {high})", value=value, low=low, high=high)
+
+
+def cases_line(t: Translator, n_positive: int, n_negative: int) -> str:
+    """How many cases, and of which class."""
+    return t(
+        "n = {n} ({n_positive} positive, {n_negative} negative)",
+        n=n_positive + n_negative,
+        n_positive=n_positive,
+        n_negative=n_negative,
+    )

@@ -1,0 +1,56 @@
+"""From modality values to display values in [0, 1]."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.records import Frame
+
+
+def apply_window(pixels: NDArray[np.float32], center: float, width: float) -> NDArray[np.float32]:
+    """The linear VOI window of DICOM PS3.3 C.11.2.1.2, to [0, 1].
+
+    Args:
+        pixels: float32 (H, W) in modality units.
+        center: Window center.
+        width: Window width, at least 1.
+    """
+    if width == 1:  # the standard's formula divides by width - 1: a width of one is a step
+        return (pixels > center - 0.5).astype(np.float32)
+    return np.clip((pixels - (center - 0.5)) / (width - 1) + 0.5, 0, 1).astype(np.float32)
+
+
+def apply_percentiles(pixels: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
+    """Stretch the `low`..`high` percentiles to [0, 1]; a constant image becomes zeros."""
+    floor, ceiling = np.percentile(pixels, [low, high])
+    if ceiling <= floor:
+        return np.zeros_like(pixels, dtype=np.float32)
+    return np.clip((pixels - floor) / (ceiling - floor), 0, 1).astype(np.float32)
+
+
+def to_grey(frame: Frame) -> NDArray[np.float32]:
+    """The frame as grey values in its own units; colour by the luminance of ITU-R BT.601.
+
+    Returns:
+        float32 (H, W).
+    """
+    if frame.unit == "rgb":
+        return (frame.pixels @ np.array([0.299, 0.587, 0.114])).astype(np.float32)
+    return frame.pixels.astype(np.float32, copy=False)
+
+
+def to_display(frame: Frame, window: tuple[float, float] | None = None) -> NDArray[np.float32]:
+    """Display values of a frame: `window`, else the file's own window, else the 0.5-99.5 percentiles.
+
+    Returns:
+        float32 (H, W) grey or (H, W, 3) colour, in [0, 1].
+    """
+    if frame.unit == "rgb":
+        return frame.pixels.astype(np.float32) / 255
+    pixels = to_grey(frame)
+    chosen = window or frame.window
+    return apply_window(pixels, *chosen) if chosen else apply_percentiles(pixels, 0.5, 99.5)
+
+
+def to_bytes(display: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Display values in [0, 1] as uint8, rounded."""
+    return (np.clip(display, 0, 1) * 255 + 0.5).astype(np.uint8)

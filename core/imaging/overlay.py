@@ -1,0 +1,79 @@
+"""Pictures of an image with its explanation, region or mask on it."""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from core.imaging.display import to_bytes
+from core.records import Heatmap, Region, Regions
+
+# Control points of the inferno colour map (van der Walt and Smith 2015), 0 to 1
+_INFERNO = np.array(
+    [[0, 0, 4], [40, 11, 84], [101, 21, 110], [159, 42, 99], [212, 72, 66], [245, 125, 21], [250, 193, 39], [252, 255, 164]],
+    np.float32,
+)
+_REGION_COLOUR = (233, 162, 59)
+
+
+def colour_map(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values in [0, 1] to inferno RGB in [0, 255], float32 (H, W, 3)."""
+    at = np.clip(values, 0, 1) * (len(_INFERNO) - 1)
+    low = np.minimum(at.astype(int), len(_INFERNO) - 2)
+    share = (at - low)[..., None]
+    return _INFERNO[low] * (1 - share) + _INFERNO[low + 1] * share
+
+
+def as_rgb(display: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Display values in [0, 1], grey or colour, as uint8 (H, W, 3)."""
+    picture = to_bytes(display)
+    return picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+
+
+def _placed(heatmap: Heatmap, region: Region, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """The map at its place in a frame of `shape`, zero elsewhere."""
+    x0, y0, x1, y1 = region.box_xyxy
+    left, top, right, bottom = round(x0), round(y0), round(x1), round(y1)
+    size = (max(1, right - left), max(1, bottom - top))
+    resized = np.asarray(Image.fromarray(heatmap.values).resize(size, Image.Resampling.BILINEAR))
+    canvas = np.zeros(shape, np.float32)
+    inner = (slice(max(0, top), min(shape[0], bottom)), slice(max(0, left), min(shape[1], right)))
+    canvas[inner] = resized[inner[0].start - top : inner[0].stop - top, inner[1].start - left : inner[1].stop - left]
+    return canvas
+
+
+def blend(picture: NDArray[np.uint8], heatmaps: tuple[Heatmap, ...], strength: float) -> NDArray[np.uint8]:
+    """Lay maps over a picture; transparency follows the map, so places without evidence stay as they are.
+
+    Args:
+        picture: uint8 (H, W, 3) in the geometry of the frame.
+        heatmaps: Maps with their regions; maps without evidence are left out.
+        strength: Opacity of the strongest evidence, 0 to 1.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    result = picture.astype(np.float32)
+    for heatmap in heatmaps:
+        if heatmap.has_evidence:
+            placed = _placed(heatmap, heatmap.region, picture.shape[:2])
+            alpha = (strength * np.sqrt(placed))[:, :, None]
+            result = (1 - alpha) * result + alpha * colour_map(placed)
+    return np.rint(result).astype(np.uint8)
+
+
+def draw_regions(picture: NDArray[np.uint8], regions: Regions) -> NDArray[np.uint8]:
+    """Outline every region; line width follows the picture's size."""
+    image = Image.fromarray(picture)
+    pen = ImageDraw.Draw(image)
+    for region in regions:
+        pen.rectangle(region.box_xyxy, outline=_REGION_COLOUR, width=max(1, round(max(picture.shape) / 300)))
+    return np.asarray(image)
+
+
+def png_bytes(picture: NDArray[np.uint8]) -> bytes:
+    """PNG file of a picture, without any text chunk."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()

@@ -1,0 +1,236 @@
+"""The only door for foreign bytes: a small pool of reader processes (core.io.worker).
+
+A file that crashes, hangs or unpacks without end costs one answer and one restarted process, never the server. The processes are
+started with subprocess and not with multiprocessing, which would run the page script again in each of them.
+"""
+
+import atexit
+import contextlib
+import hashlib
+import os
+import queue
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from core.errors import BusyError, FileError, UsageError
+from core.io import wire
+from core.records import Study
+
+_ROOT = Path(__file__).resolve().parents[2]
+_KEY = "FIVEFOLD_PSEUDONYM_KEY"
+_START_LIMIT_S = 60.0
+
+
+class _Gone(Exception):
+    """The process ended or spoke nonsense; `is_late` when its time was up."""
+
+    def __init__(self, is_late: bool) -> None:
+        super().__init__()
+        self.is_late = is_late
+
+
+class _Worker:
+    """One reader process. Used by one thread at a time."""
+
+    def __init__(self, memory_bytes: int, seconds: int, key: str) -> None:
+        paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        # Threads of the linear algebra library would take memory and cores that no decoder needs.
+        settings = {
+            _KEY: key,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "core.io.worker", str(memory_bytes), str(seconds)],
+            cwd=_ROOT,
+            env={**os.environ, **settings},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._replies = self._process.stdin, self._process.stdout
+        self._seconds = seconds
+        self._is_ready = False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, header: wire.Header, data: bytes) -> tuple[wire.Header, bytes]:
+        """Send one request and wait for its reply.
+
+        Raises:
+            _Gone: No reply came; the process is dead or must be closed.
+        """
+        if not self._is_ready:
+            with self._limit(_START_LIMIT_S):
+                wire.receive(self._replies, 0)
+            self._is_ready = True
+        with self._limit(self._seconds):
+            wire.send(self._requests, header, data)
+            return wire.receive(self._replies, wire.MAX_REPLY_BYTES)
+
+    @contextlib.contextmanager
+    def _limit(self, seconds: float) -> Iterator[None]:
+        # Killing the process ends a blocked read or write on every system; select() knows no pipes on Windows.
+        is_late = threading.Event()
+
+        def end() -> None:
+            is_late.set()
+            self._process.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.start()
+        try:
+            yield
+        except (OSError, EOFError, wire.WireError) as error:
+            raise _Gone(is_late.is_set()) from error
+        finally:
+            timer.cancel()
+            timer.join()  # an alarm that went off just now must be seen by is_alive
+
+    def close(self) -> None:
+        """End the process and free its pipes."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._requests, self._replies):
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+class Reader:
+    """A pool of reader processes; threads may share one Reader.
+
+    Args:
+        workers: Number of processes.
+        seconds: Wall time a file may take.
+        memory_bytes: Resident memory a process may take, where the system can limit it.
+        max_bytes: Largest file.
+        wait_seconds: How long a call waits for a free process.
+    """
+
+    def __init__(
+        self,
+        workers: int = 2,
+        seconds: int = 10,
+        memory_bytes: int = 1_500_000_000,
+        max_bytes: int = 256 * 2**20,
+        wait_seconds: float = 15.0,
+    ) -> None:
+        self._memory_bytes, self._seconds = memory_bytes, seconds
+        self._max_bytes, self._wait_seconds = max_bytes, wait_seconds
+        self._key = os.environ.get(_KEY) or secrets.token_hex(32)
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._workers = {self._start() for _ in range(workers)}
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+
+    def read(self, data: bytes, frame: int = 0) -> Study:
+        """Read one DICOM or raster file.
+
+        Args:
+            data: The whole file, as it came.
+            frame: Which frame of a multi-frame file, from 0.
+
+        Returns:
+            A study with one frame.
+
+        Raises:
+            FileError: The file is at fault; see MESSAGES for the codes.
+            BusyError: All processes stayed busy.
+            UsageError: The file has no such frame.
+        """
+        if frame < 0:
+            raise UsageError("frames count from 0")
+        if len(data) > self._max_bytes:
+            raise FileError("E_TOO_LARGE", f"{len(data)} bytes, at most {self._max_bytes}")
+        file_sha256 = hashlib.sha256(data).hexdigest()
+        worker = self._take()
+        try:
+            reply, body = worker.ask({"verb": "read", "frame": frame}, data)
+            return wire.unpack_reply(reply, body, file_sha256)
+        except _Gone as gone:
+            worker.close()
+            raise FileError("E_TIMEOUT" if gone.is_late else "E_CRASH", "") from gone
+        except wire.WireError as error:
+            worker.close()
+            raise FileError("E_CRASH", "") from error
+        finally:
+            self._give_back(worker)
+
+    def close(self) -> None:
+        """End all processes; calls under way fail."""
+        with self._lock:
+            self._is_closed = True
+            workers = list(self._workers)
+        for worker in workers:
+            worker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids, for supervision and tests."""
+        with self._lock:
+            return tuple(worker.pid for worker in self._workers)
+
+    def _start(self) -> _Worker:
+        return _Worker(self._memory_bytes, self._seconds, self._key)
+
+    def _take(self) -> _Worker:
+        try:
+            worker = self._idle.get(timeout=self._wait_seconds)
+        except queue.Empty:
+            raise BusyError(f"no reader was free for {self._wait_seconds:g} s") from None
+        if self._is_closed:
+            self._idle.put(worker)
+            raise BusyError("the reader is closed")
+        # It may have died in the meantime, through no fault of this file.
+        return worker if worker.is_alive else self._replace(worker)
+
+    def _give_back(self, worker: _Worker) -> None:
+        self._idle.put(worker if worker.is_alive else self._replace(worker))
+
+    def _replace(self, worker: _Worker) -> _Worker:
+        worker.close()
+        with self._lock:
+            if self._is_closed:
+                return worker
+            self._workers.discard(worker)
+            fresh = self._start()
+            self._workers.add(fresh)
+        return fresh
+
+
+_shared: Reader | None = None
+_shared_lock = threading.Lock()
+
+
+def shared_reader() -> Reader:
+    """The Reader of this process: started at the first call, ended with the process."""
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            _shared = Reader()
+            atexit.register(_shared.close)
+        return _shared

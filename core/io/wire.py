@@ -1,0 +1,210 @@
+"""What the server and the reader process say to each other: a JSON header, then raw bytes.
+
+    message = !I length of the header | !Q length of the body | header (JSON, UTF-8) | body
+
+The process that parses foreign files may be taken over by one, so the server trusts nothing in a reply: no pickle, closed word
+lists, dtypes from a table, sizes recomputed from the shape. Anything else is a WireError.
+"""
+
+import json
+import math
+import re
+import struct
+from collections.abc import Mapping
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import MESSAGES, FileError, ScreeningError, UsageError
+from core.io import vocabulary
+from core.records import Frame, Study
+
+Header = dict[str, Any]
+
+_PREFIX = struct.Struct("!IQ")
+_MAX_HEADER_BYTES = 2**20
+_GREY_BYTES, _RGB_BYTES, _PADDING_BYTES = 4, 3, 1
+MAX_REPLY_BYTES = vocabulary.MAX_PIXELS * (_GREY_BYTES + _PADDING_BYTES)
+_PRINTABLE = re.compile(r"[\x20-\x7e]*")
+_PSEUDONYM = re.compile(r"[0-9a-f]{64}")
+_SEXES = ("F", "M", "O")
+
+
+class WireError(Exception):
+    """The other side ended in mid-message or said something that is not in the protocol."""
+
+
+def send(stream: IO[bytes], header: Mapping[str, object], *body: memoryview | bytes) -> None:
+    """Write one message and flush.
+
+    Raises:
+        OSError: The other side is gone.
+    """
+    text = json.dumps(header).encode()
+    stream.write(_PREFIX.pack(len(text), sum(memoryview(part).nbytes for part in body)))
+    stream.write(text)
+    for part in body:
+        stream.write(part)
+    stream.flush()
+
+
+def receive(stream: IO[bytes], max_bytes: int) -> tuple[Header, bytes]:
+    """Read one message of at most `max_bytes` body.
+
+    Raises:
+        EOFError: The other side closed the pipe between two messages.
+        WireError: Cut, oversized or not JSON.
+    """
+    prefix = stream.read(_PREFIX.size)
+    if not prefix:
+        raise EOFError
+    if len(prefix) < _PREFIX.size:
+        raise WireError("cut prefix")
+    n_header, n_body = _PREFIX.unpack(prefix)
+    if n_header > _MAX_HEADER_BYTES or n_body > max_bytes:
+        raise WireError("oversized message")
+    text, body = stream.read(n_header), stream.read(n_body)
+    if len(text) < n_header or len(body) < n_body:
+        raise WireError("cut message")
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise WireError("header is no JSON") from error
+    if not isinstance(header, dict):
+        raise WireError("header is no object")
+    return header, body
+
+
+# --- worker side -----------------------------------------------------------------------------------------------------
+
+
+def pack_study(study: Study) -> tuple[Header, list[memoryview]]:
+    """The reply that carries `study`, which has one frame."""
+    frame = study.frame
+    body = [np.ascontiguousarray(frame.pixels)]
+    if frame.padding is not None:
+        body.append(np.ascontiguousarray(frame.padding))
+    header = {
+        "shape": frame.pixels.shape[:2],
+        "unit": frame.unit,
+        "spacing_mm": frame.spacing_mm,
+        "window": frame.window,
+        "padded": frame.padding is not None,
+        "container": study.container,
+        "tags": dict(study.tags),
+        "age_years": study.age_years,
+        "weight_kg": study.weight_kg,
+        "sex": study.sex,
+        "pseudonym": study.pseudonym,
+        "notes": study.notes,
+        "is_phantom": study.is_phantom,
+    }
+    return header, [part.data.cast("B") for part in body]
+
+
+def pack_error(error: ScreeningError) -> Header:
+    """The reply that carries `error`."""
+    return {"error": error.code, "got": error.got}
+
+
+# --- server side -----------------------------------------------------------------------------------------------------
+
+
+def unpack_reply(header: Header, body: bytes, file_sha256: str) -> Study:
+    """The study in a reply.
+
+    Args:
+        header: JSON object from the worker.
+        body: Pixels (float32 or uint8 RGB), then the padding mask if there is one.
+        file_sha256: Computed on the server side.
+
+    Raises:
+        ScreeningError: The reply carries one.
+        WireError: The reply is not what a worker says.
+    """
+    if "error" in header:
+        raise _error(header)
+    try:
+        return Study(
+            frames=(_frame(header, body),),
+            file_sha256=file_sha256,
+            container=_one_of(header["container"], ("dicom", "raster")),
+            tags=_tags(header["tags"]),
+            age_years=_number(header["age_years"]),
+            weight_kg=_number(header["weight_kg"]),
+            sex=None if header["sex"] is None else _one_of(header["sex"], _SEXES),
+            pseudonym=None if header["pseudonym"] is None else _matching(_PSEUDONYM, header["pseudonym"]),
+            notes=tuple(_one_of(note, vocabulary.NOTES) for note in header["notes"]),
+            is_phantom=header["is_phantom"] is True,
+        )
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise WireError("malformed reply") from error
+
+
+def _error(header: Header) -> ScreeningError:
+    code, got = header["error"], header.get("got")
+    if code not in MESSAGES or not isinstance(got, str):
+        raise WireError("unknown error")
+    got = _matching(_PRINTABLE, got)[:200]
+    return UsageError(got) if code == "E_USAGE" else FileError(code, got)
+
+
+def _frame(header: Header, body: bytes) -> Frame:
+    unit = _one_of(header["unit"], ("HU", "counts", "relative", "rgb"))
+    height, width = (int(side) for side in header["shape"])
+    n_pixels = height * width
+    if height < 1 or width < 1 or n_pixels > vocabulary.MAX_PIXELS:
+        raise WireError("impossible shape")
+    n_bytes = n_pixels * (_RGB_BYTES if unit == "rgb" else _GREY_BYTES)
+    if len(body) != n_bytes + (n_pixels * _PADDING_BYTES if header["padded"] is True else 0):
+        raise WireError("body does not fit its shape")
+    pixels: NDArray[np.generic]
+    if unit == "rgb":
+        pixels = np.frombuffer(body, np.uint8, n_pixels * 3).reshape(height, width, 3)
+    else:
+        pixels = np.frombuffer(body, np.float32, n_pixels).reshape(height, width)
+        if not math.isfinite(float(pixels.min())) or not math.isfinite(float(pixels.max())):
+            raise WireError("pixels are not finite")
+    padding = None
+    if header["padded"] is True:
+        padding = np.frombuffer(body, np.uint8, offset=n_bytes).reshape(height, width) != 0
+    return Frame(pixels, cast(Any, unit), _pair(header["spacing_mm"]), _pair(header["window"]), padding)
+
+
+def _one_of(value: object, words: Any) -> Any:
+    if value not in words:
+        raise WireError("unknown word")
+    return value
+
+
+def _matching(pattern: re.Pattern[str], value: str) -> str:
+    if not pattern.fullmatch(value):
+        raise WireError("unexpected characters")
+    return value
+
+
+def _tags(values: Mapping[str, str]) -> dict[str, str]:
+    for keyword, value in values.items():
+        _one_of(keyword, vocabulary.TAGS)
+        _matching(_PRINTABLE, value)
+        if len(value) > vocabulary.MAX_TAG_CHARS:
+            raise WireError("overlong tag")
+    return dict(values)
+
+
+def _number(value: float | None) -> float | None:
+    if value is None:
+        return None
+    if not math.isfinite(value):
+        raise WireError("number is not finite")
+    return float(value)
+
+
+def _pair(values: list[float] | None) -> tuple[float, float] | None:
+    if values is None:
+        return None
+    first, second = (_number(value) for value in values)
+    if first is None or second is None:
+        raise WireError("number is missing")
+    return first, second

@@ -1,0 +1,77 @@
+"""The reader process: `python -m core.io.worker MEMORY_BYTES SECONDS`, talking through its standard input and output.
+
+It parses what strangers made, so it is expected to crash, hang and run out of memory; core.io.reader restarts it.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import IO
+
+from core.errors import FileError, ScreeningError
+from core.io import wire
+from core.io.container import read_study
+
+_STATM = Path("/proc/self/statm")
+
+
+def main() -> None:
+    """Answer requests until the server closes the pipe."""
+    memory_bytes, seconds = int(sys.argv[1]), int(sys.argv[2])
+    key = os.environ["FIVEFOLD_PSEUDONYM_KEY"].encode()
+    requests, replies = _claim_pipes()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this process
+    _limit_memory(memory_bytes)
+    wire.send(replies, {"verb": "ready"})
+    while True:
+        try:
+            request, data = wire.receive(requests, sys.maxsize)
+        except (EOFError, wire.WireError):
+            return
+        _set_alarm(seconds)
+        reply, body = _answer(request, data, key)
+        _set_alarm(0)
+        wire.send(replies, reply, *body)
+
+
+def _answer(request: wire.Header, data: bytes, key: bytes) -> tuple[wire.Header, list[memoryview]]:
+    try:
+        return wire.pack_study(read_study(data, request["frame"], key))
+    except ScreeningError as error:
+        return wire.pack_error(error), []
+    # Codecs raise BaseExceptions too (a Rust panic is one); the text of an exception may quote the file.
+    except BaseException as error:
+        return wire.pack_error(FileError("E_CRASH", type(error).__name__)), []
+
+
+def _claim_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Take the pipes for the protocol alone: what codecs print goes nowhere."""
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nowhere, standard)
+    return requests, replies
+
+
+def _limit_memory(memory_bytes: int) -> None:
+    """Let the process grow until its resident memory is `memory_bytes`; only Linux has the means."""
+    if not _STATM.exists():
+        return
+    import resource
+
+    page = resource.getpagesize()
+    n_mapped, n_resident = (int(word) * page for word in _STATM.read_text().split()[:2])
+    # Libraries map more than they touch: what counts is how much may be added.
+    limit = n_mapped + memory_bytes - n_resident
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _set_alarm(seconds: int) -> None:
+    """Die after twice the limit, should the server be gone that would have ended a hanging codec."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(2 * seconds)
+
+
+if __name__ == "__main__":
+    main()

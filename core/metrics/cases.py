@@ -1,0 +1,84 @@
+"""The one door through which reference labels and scores enter a metric."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class BinaryCases:
+    """Checked cases.
+
+    Attributes:
+        is_positive: Boolean (n,), the reference standard.
+        score: float64 (n,), finite.
+    """
+
+    is_positive: NDArray[np.bool_]
+    score: NDArray[np.float64]
+
+    @property
+    def n_positive(self) -> int:
+        """Cases with a positive reference."""
+        return int(np.count_nonzero(self.is_positive))
+
+    @property
+    def n_negative(self) -> int:
+        """Cases with a negative reference."""
+        return int(self.is_positive.size) - self.n_positive
+
+
+@dataclass(frozen=True)
+class ThresholdCounts:
+    """Positives and negatives at or above every distinct score.
+
+    Attributes:
+        threshold: float64 (t,), the distinct scores, highest first.
+        n_true_positive: int64 (t,), positives that score `threshold` or more.
+        n_false_positive: int64 (t,), negatives that do.
+    """
+
+    threshold: NDArray[np.float64]
+    n_true_positive: NDArray[np.int64]
+    n_false_positive: NDArray[np.int64]
+
+
+def binary_cases(y_true: ArrayLike, y_score: ArrayLike) -> BinaryCases:
+    """Check labels and scores.
+
+    Args:
+        y_true: (n,), 0 or 1 (or False and True).
+        y_score: (n,), finite numbers, higher = more likely positive.
+
+    Raises:
+        UsageError: Lengths differ, a label is neither 0 nor 1, a score is not finite, or only one class is present.
+    """
+    labels = np.asarray(y_true)
+    score = np.asarray(y_score, dtype=np.float64)
+    if labels.ndim != 1 or labels.shape != score.shape:
+        raise UsageError(f"labels of shape {labels.shape} with scores of shape {score.shape}")
+    if not np.isin(labels, (0, 1)).all():
+        raise UsageError("a label that is neither 0 nor 1")
+    if not np.isfinite(score).all():
+        raise UsageError(f"{np.count_nonzero(~np.isfinite(score))} scores that are not finite")
+    cases = BinaryCases(labels == 1, score)
+    if cases.n_positive == 0 or cases.n_negative == 0:
+        raise UsageError(f"{cases.n_positive} positive and {cases.n_negative} negative cases: both classes are needed")
+    return cases
+
+
+def count_above_thresholds(cases: BinaryCases) -> ThresholdCounts:
+    """Count both classes at or above every distinct score: the one pass that ROC, precision-recall and thresholds share."""
+    order = np.argsort(-cases.score, kind="stable")
+    score = cases.score[order]
+    true_positives = np.cumsum(cases.is_positive[order], dtype=np.int64)
+    ends = last_of_ties(score)
+    return ThresholdCounts(score[ends], true_positives[ends], ends + 1 - true_positives[ends])
+
+
+def last_of_ties(sorted_score: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Index of the last case of every run of equal scores; tied cases pass a threshold together."""
+    return np.append(np.flatnonzero(np.diff(sorted_score)), sorted_score.size - 1).astype(np.int64)

@@ -1,0 +1,52 @@
+"""Finds tasks by walking core.tasks. Imports no torch and is instant; heavy parts of a task are imported when asked for."""
+
+import pkgutil
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import core.tasks
+from core.errors import UsageError
+from core.manifest import Manifest, read_manifest
+from core.task import Task
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+
+
+@lru_cache(maxsize=1)
+def tasks() -> dict[str, Task]:
+    """Every task by id, in menu order."""
+    found = [import_module(f"core.tasks.{module.name}.task").TASK for module in pkgutil.iter_modules(core.tasks.__path__)]
+    return {task.id: task for task in sorted(found, key=lambda task: task.order)}
+
+
+def task(task_id: str) -> Task:
+    """The declaration of one task.
+
+    Raises:
+        UsageError: No task has this id.
+    """
+    if task_id not in tasks():
+        raise UsageError(f"task {task_id!r}; known: {', '.join(tasks())}")
+    return tasks()[task_id]
+
+
+def part(task_id: str, name: str) -> ModuleType:
+    """One file of a task's folder: "gate", "locate", "prepare", "decode", "phantom", "data", "network" or "learn"."""
+    return import_module(f"core.tasks.{task(task_id).id}.{name}")
+
+
+def model_folders(task_id: str, root: Path = WEIGHTS) -> list[Path]:
+    """Installed models of a task: folders with a manifest, by name."""
+    return sorted(path.parent for path in (root / task(task_id).id).glob("*/manifest.json"))
+
+
+def default_manifest(task_id: str, root: Path = WEIGHTS) -> Manifest | None:
+    """Manifest of the first installed model of a task, or None without one.
+
+    Raises:
+        WeightsError: The manifest is there and wrong.
+    """
+    folders = model_folders(task_id, root)
+    return read_manifest(folders[0]) if folders else None

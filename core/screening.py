@@ -1,0 +1,140 @@
+"""The main road, top to bottom: gate, locate, prepare, run, decode, explain.
+
+Pages, command line, batch and evaluation call `screen` and recompute nothing.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from core import registry
+from core.engine.explain import explain
+from core.engine.loader import Model, ModelCache
+from core.engine.runner import Run, run
+from core.errors import WeightsError
+from core.manifest import Manifest, OperatingPoint
+from core.records import (
+    Explanation,
+    Gate,
+    Heatmap,
+    Laterality,
+    Provenance,
+    Region,
+    Regions,
+    ScreeningResult,
+    Study,
+)
+
+_MODELS = ModelCache()
+
+
+def load(task_id: str, model_id: str | None = None, root: Path = registry.WEIGHTS) -> Model:
+    """An installed model of a task, the default one without `model_id`; loaded once and shared.
+
+    Raises:
+        WeightsError: None is installed, or its files were refused.
+    """
+    folders = [path for path in registry.model_folders(task_id, root) if model_id in (None, path.name)]
+    if not folders:
+        raise WeightsError(f"no model of {task_id} is installed")
+    network = registry.part(task_id, "network")
+
+    def build(manifest: Manifest) -> Any:
+        return network.Network(manifest.architecture.name, **manifest.architecture.options)
+
+    return _MODELS.get(folders[0], build)
+
+
+def operating_point(manifest: Manifest, name: str | None) -> OperatingPoint:
+    """The operating point called `name`, or the default one."""
+    return next((point for point in manifest.operating_points if point.id == name), manifest.default_point)
+
+
+def provenance(manifest: Manifest) -> Provenance:
+    """What every result of a model carries."""
+    return Provenance(
+        task=manifest.task,
+        model=manifest.model,
+        version=manifest.version,
+        weights_sha256=manifest.weights.sha256,
+        data=manifest.data_kind,
+        statement=manifest.statement,
+    )
+
+
+class _Clock:
+    """Milliseconds by stage."""
+
+    def __init__(self, read_ms: float) -> None:
+        self.ms = dict.fromkeys(("read", "gate", "locate", "prepare", "network", "decode", "explain"), 0.0)
+        self.ms["read"] = read_ms
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.ms[name] = round(1000 * (time.perf_counter() - started), 2)
+
+
+def explain_regions(model: Model, done: Run, regions: Regions, method: str, target_index: int = 0) -> Explanation:
+    """One map a region, in the orientation of the frame."""
+    heatmaps = []
+    for index, region in enumerate(regions):
+        raw = explain(model, done, index, method, lambda output: output[target_index])
+        values = raw.values[:, ::-1].copy() if region.mirrored else raw.values
+        heatmaps.append(Heatmap(values, raw.raw_max, region))
+    return Explanation(method, model.manifest.labels[target_index], tuple(heatmaps))
+
+
+def screen(
+    study: Study,
+    model: Model,
+    *,
+    regions: Regions | None = None,
+    laterality: Laterality | None = None,
+    confirmed: bool = False,
+    method: str | None = None,
+    point: str | None = None,
+    read_ms: float = 0.0,
+) -> ScreeningResult:
+    """Screen one study.
+
+    Args:
+        study: From the reader.
+        model: From `load`; names the task.
+        regions: Drawn by a person; proposed when None.
+        laterality: Side chosen by a person where the header does not tell.
+        confirmed: A person saw the reasons of the gate and wants the score all the same; recorded.
+        method: Explanation method; the manifest's default when None.
+        point: Id of the operating point; the default one when None.
+        read_ms: Time the reader took, for the timings.
+
+    Returns:
+        A result without prediction when the gate refuses.
+
+    Raises:
+        ScreeningError: No region, a number that is not finite, or a busy server.
+    """
+    manifest = model.manifest
+    chosen = operating_point(manifest, point)
+    clock = _Clock(read_ms)
+    with clock.stage("gate"):
+        checks = registry.part(manifest.task, "gate").check(study, manifest, laterality)
+        gate = Gate(tuple(checks), confirmed)
+    if gate.outcome == "refused":
+        return ScreeningResult(study, gate, (), None, None, provenance(manifest), None, None, clock.ms)
+    with clock.stage("locate"):
+        placed: tuple[Region, ...] = regions or registry.part(manifest.task, "locate").locate(study, laterality)
+    with clock.stage("prepare"):
+        batch = registry.part(manifest.task, "prepare").prepare(study, placed, manifest)
+    with clock.stage("network"):
+        done = run(model, batch)
+    with clock.stage("decode"):
+        prediction = registry.part(manifest.task, "decode").decode(done.output, study, placed, manifest, chosen)
+    with clock.stage("explain"):
+        explanation = explain_regions(model, done, placed, method or manifest.explanation.default_method)
+    return ScreeningResult(
+        study, gate, placed, prediction, explanation, provenance(manifest), chosen.id, chosen.threshold, clock.ms
+    )

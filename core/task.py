@@ -1,0 +1,58 @@
+"""The declaration of a task: what a menu, a page and a command need before anything heavy is imported."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["classifier", "grader", "detector", "segmenter"]
+
+
+@dataclass(frozen=True)
+class Label:
+    """A class the model can output.
+
+    Attributes:
+        id: Stable word in files and code.
+        name: Message id of what people read.
+    """
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A published source."""
+
+    text: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One screening task. All words are message ids.
+
+    Attributes:
+        id: Body part + finding; the same word in folders, URL and commands.
+        order: Place in menus.
+        title, image_kind, question: Card and page header.
+        icon: Material icon name.
+        kind: Shape of the answer.
+        labels: In channel order.
+        architectures: Names the task's network accepts, default first.
+        region_name: What a region is called, or "" when the whole frame is used.
+        has_sides: A finding belongs to the left or right of the body.
+        references: Papers and sources.
+    """
+
+    id: str
+    order: int
+    title: str
+    image_kind: str
+    question: str
+    icon: str
+    kind: Kind
+    labels: tuple[Label, ...]
+    architectures: tuple[str, ...]
+    region_name: str = ""
+    has_sides: bool = False
+    references: tuple[Reference, ...] = ()

@@ -1,0 +1,1 @@
+"""One folder a task; a task never imports another. The registry finds them by walking this package."""

@@ -1,0 +1,44 @@
+"""One logit on a torchvision classifier: ResNet18 by default, four others beside it."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.engine.networks.classifiers import CLASSIFIERS, build_classifier
+from core.engine.networks.split import Activations, SplitNetwork
+
+ARCHITECTURES = CLASSIFIERS
+
+
+class Network(SplitNetwork):
+    """Osteoporosis or not, as one logit.
+
+    Args:
+        name: One of ARCHITECTURES.
+        pretrained: Start from ImageNet weights.
+    """
+
+    def __init__(self, name: str = "resnet18", *, pretrained: bool = False) -> None:
+        super().__init__()
+        self.classifier = build_classifier(name, 1, pretrained=pretrained)
+
+    def features(self, x: Tensor) -> Activations:
+        """x: float32 (N, 3, 224, 224)."""
+        return self.classifier.features(x)
+
+    def head(self, activations: Activations) -> Tensor:
+        """Logits, float32 (N, 1)."""
+        return self.classifier.head(activations)
+
+    def loss(self, x: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Binary cross-entropy with logits, as in the reference system. targets: float32 (N,), 1 = osteoporosis."""
+        return {"loss": functional.binary_cross_entropy_with_logits(self(x)[:, 0].float(), targets)}
+
+    def last_layer(self) -> nn.Module:
+        """The layer whose randomisation must destroy an explanation (Adebayo et al. 2018)."""
+        return [module for module in self.modules() if isinstance(module, nn.Linear)][-1]
+
+
+def scores(output: Tensor) -> Tensor:
+    """Probability of osteoporosis, float32 (N,)."""
+    return torch.sigmoid(output[:, 0].float())

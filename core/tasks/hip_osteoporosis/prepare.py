@@ -1,0 +1,59 @@
+"""From a region of the film to the network's input."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.imaging.display import to_display
+from core.imaging.resample import crop_resize
+from core.manifest import Manifest
+from core.records import Region, Regions, Study
+
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
+SD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
+LOW, HIGH = 1.0, 99.0
+
+
+def crop_region(study: Study, region: Region, size: int, context: float = 1.0) -> NDArray[np.float32]:
+    """The region as a left hip, stretched so that its own 1-99 percentiles become 0 and 1.
+
+    Args:
+        study: A hip or pelvis film.
+        region: What to cut; mirrored when it says so.
+        size: Side of the square result without context, pixels.
+        context: Side of the cut relative to the region; the surplus lets training turn the picture without blank corners.
+
+    Returns:
+        float32 (S, S) with S = round(size * context), not clipped.
+    """
+    x0, y0, x1, y1 = region.box_xyxy
+    grow_x, grow_y = (x1 - x0) * (context - 1) / 2, (y1 - y0) * (context - 1) / 2
+    side = round(size * context)
+    shown = to_display(study.frame)
+    grey = shown if shown.ndim == 2 else shown.mean(axis=2)
+    crop = crop_resize(grey, (x0 - grow_x, y0 - grow_y, x1 + grow_x, y1 + grow_y), (side, side))
+    margin = (side - size) // 2
+    low, high = np.percentile(crop[margin : margin + size, margin : margin + size], [LOW, HIGH])
+    crop = (crop - low) / max(float(high - low), 1e-6)
+    return np.ascontiguousarray(crop[:, ::-1]) if region.mirrored else crop
+
+
+def normalise(crops: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Clip to [0, 1], repeat to three channels, ImageNet mean and standard deviation.
+
+    Args:
+        crops: float32 (N, H, W).
+
+    Returns:
+        float32 (N, 3, H, W).
+    """
+    return ((np.clip(crops, 0, 1)[:, None] - MEAN) / SD).astype(np.float32)
+
+
+def prepare(study: Study, regions: Regions, manifest: Manifest) -> NDArray[np.float32]:
+    """One network input a region.
+
+    Returns:
+        float32 (N, 3, S, S), S from the manifest.
+    """
+    size = manifest.input.size[0]
+    return normalise(np.stack([crop_region(study, region, size) for region in regions]))

@@ -1,0 +1,160 @@
+"""Fixtures for all tests: the folder of real data, the running app, a browser and a page in it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tools import browser as chromium
+
+ROOT = Path(__file__).resolve().parents[1]
+START_LIMIT_S = 120
+
+
+# --- real data -------------------------------------------------------------------------------------------------------
+
+
+def data_required() -> bool:
+    return os.environ.get("FIVEFOLD_REQUIRE_DATA") == "1"
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real images; tests that use it are skipped without one (see pytest_runtest_setup)."""
+    folder = Path(os.environ["FIVEFOLD_DATA"]).resolve()
+    assert folder.is_dir(), "FIVEFOLD_DATA names no folder"
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "data_dir" in fixtures:
+            item.add_marker("realdata")
+        if "browser" in fixtures:
+            item.add_marker("browser")
+    # Last: they are the slowest, and Playwright keeps an event loop running in this thread from its first use on.
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("realdata") and not os.environ.get("FIVEFOLD_DATA"):
+        pytest.skip("FIVEFOLD_DATA is not set")
+    if item.get_closest_marker("browser") and chromium.is_declined():
+        pytest.skip("FIVEFOLD_NO_BROWSER=1")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """With FIVEFOLD_REQUIRE_DATA=1 a skipped real-data test has failed, whatever it was skipped for."""
+    report = yield
+    if report.skipped and data_required() and item.get_closest_marker("realdata") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"FIVEFOLD_REQUIRE_DATA=1, but the test was skipped: {report.longrepr[2]}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [report.keywords for report in terminalreporter.stats.get("skipped", [])]
+    if n_real := sum("realdata" in keywords for keywords in skipped):
+        terminalreporter.write_line(f"{n_real} real-data tests skipped: set FIVEFOLD_DATA", yellow=True)
+    if n_browser := sum("browser" in keywords for keywords in skipped):
+        terminalreporter.write_line(f"{n_browser} browser tests skipped: FIVEFOLD_NO_BROWSER=1", yellow=True)
+
+
+# --- the running app -------------------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_until_healthy(url: str, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline:
+        assert server.poll() is None, f"the app ended with exit status {server.returncode}"
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"the app was not healthy within {START_LIMIT_S} s")
+
+
+@pytest.fixture(scope="session")
+def app_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real app on a free port: yields its address; fails when the app has logged a traceback."""
+    log = tmp_path_factory.mktemp("app") / "server.log"
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        "app.py",
+        "--server.port",
+        str(port),
+        "--server.headless",
+        "true",
+    ]
+    with log.open("wb") as file:
+        server = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_until_healthy(url, server)
+            yield url
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+    text = log.read_text(encoding="utf-8", errors="replace")
+    assert "Traceback (most recent call last)" not in text, text[-6000:]
+
+
+# --- the browser -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests; without one the tests fail, unless FIVEFOLD_NO_BROWSER=1."""
+    with sync_playwright() as play:
+        started = chromium.launch(play.chromium)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def foreign_requests() -> list[str]:
+    """Addresses outside this machine that `page` asked for; `page` fails at its end when there are any."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, foreign_requests: list[str]) -> Iterator[Page]:
+    """A fresh page of 1500x1000 pixels."""
+    context = browser.new_context(viewport={"width": 1500, "height": 1000})
+    opened = context.new_page()
+
+    def note(url: str) -> None:
+        if urlparse(url).hostname not in ("127.0.0.1", "localhost", None):
+            foreign_requests.append(url)
+
+    opened.on("request", lambda request: note(request.url))
+    opened.on("websocket", lambda websocket: note(websocket.url))
+    yield opened
+    context.close()
+    assert foreign_requests == []
