@@ -35,9 +35,7 @@ MESSAGES: dict[str, Message] = {
         mark("An image of at most 40 million pixels and 512 MB unpacked."),
         _SMALLER,
     ),
-    "E_TRUNCATED": Message(
-        mark("The file ends before its image does."), mark("A complete file."), _ANOTHER_EXPORT
-    ),
+    "E_TRUNCATED": Message(mark("The file ends before its image does."), mark("A complete file."), _ANOTHER_EXPORT),
     "E_NOT_IMAGE": Message(
         mark("The file holds no image that this program can show."),
         mark("A DICOM image, PNG, JPEG, TIFF or BMP file."),
@@ -93,9 +91,7 @@ MESSAGES: dict[str, Message] = {
         mark("The weights file that belongs to the manifest."),
         mark("Install the weights again, then run the self-check."),
     ),
-    "E_BUSY": Message(
-        mark("The server is busy."), mark("A free place in the queue."), mark("Try again in a moment.")
-    ),
+    "E_BUSY": Message(mark("The server is busy."), mark("A free place in the queue."), mark("Try again in a moment.")),
     "E_USAGE": Message(
         mark("The request cannot be understood."),
         mark("One of the documented options."),

@@ -1,5 +1,6 @@
 """Finds tasks by walking core.tasks. Imports no torch and is instant; heavy parts of a task are imported when asked for."""
 
+import os
 import pkgutil
 from functools import lru_cache
 from importlib import import_module
@@ -11,13 +12,15 @@ from core.errors import UsageError
 from core.manifest import Manifest, read_manifest
 from core.task import Task
 
-WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+WEIGHTS = Path(os.environ.get("FIVEFOLD_WEIGHTS") or Path(__file__).resolve().parents[1] / "weights")
 
 
 @lru_cache(maxsize=1)
 def tasks() -> dict[str, Task]:
     """Every task by id, in menu order."""
-    found = [import_module(f"core.tasks.{module.name}.task").TASK for module in pkgutil.iter_modules(core.tasks.__path__)]
+    found = [
+        import_module(f"core.tasks.{module.name}.task").TASK for module in pkgutil.iter_modules(core.tasks.__path__)
+    ]
     return {task.id: task for task in sorted(found, key=lambda task: task.order)}
 
 

@@ -6,16 +6,19 @@ Pages, command line, batch and evaluation call `screen` and recompute nothing.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core import registry
 from core.engine.explain import explain
+from core.engine.faithfulness import ExplanationCheck, check_map
 from core.engine.loader import Model, ModelCache
 from core.engine.runner import Run, run
 from core.errors import WeightsError
 from core.manifest import Manifest, OperatingPoint
 from core.records import (
+    Check,
     Explanation,
     Gate,
     Heatmap,
@@ -62,6 +65,11 @@ def provenance(manifest: Manifest) -> Provenance:
         data=manifest.data_kind,
         statement=manifest.statement,
     )
+
+
+def _installed(check: Check) -> Check:
+    """A suggestion only counts when its task exists here."""
+    return check if check.suggested_task in registry.tasks() else replace(check, suggested_task=None)
 
 
 class _Clock:
@@ -122,7 +130,7 @@ def screen(
     clock = _Clock(read_ms)
     with clock.stage("gate"):
         checks = registry.part(manifest.task, "gate").check(study, manifest, laterality)
-        gate = Gate(tuple(checks), confirmed)
+        gate = Gate(tuple(_installed(check) for check in checks), confirmed)
     if gate.outcome == "refused":
         return ScreeningResult(study, gate, (), None, None, provenance(manifest), None, None, clock.ms)
     with clock.stage("locate"):
@@ -138,3 +146,16 @@ def screen(
     return ScreeningResult(
         study, gate, placed, prediction, explanation, provenance(manifest), chosen.id, chosen.threshold, clock.ms
     )
+
+
+def check_explanation(result: ScreeningResult, model: Model, index: int = 0) -> ExplanationCheck:
+    """Test the map of one region of a result: deletion against chance, and weight randomisation.
+
+    Args:
+        result: Has an explanation.
+        model: The model that made it.
+        index: Region.
+    """
+    assert result.explanation is not None, "a refused study has no explanation to check"
+    batch = registry.part(model.manifest.task, "prepare").prepare(result.study, result.regions, model.manifest)
+    return check_map(model, run(model, batch), index, result.explanation.method, lambda output: output[0])

@@ -71,7 +71,7 @@ def test_proc_s100b_with_many_ties() -> None:
     assert (round(interval.low, 4), round(interval.high, 4)) == (0.6301, 0.8326)  # as pROC's manual prints it
 
 
-def test_proc_s100b_against_ndka_markers_are_from_the_same_patients() -> None:
+def test_proc_markers_are_from_the_same_113_patients() -> None:
     for cases in (_cases_of(NDKA), _cases_of(S100B)):
         assert (cases.y_true.sum(), (~cases.y_true).sum()) == (41, 72)
 

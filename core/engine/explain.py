@@ -1,7 +1,8 @@
 """Explanations on cached activations. No hook, gradient or flag ever touches a shared network.
 
-A class-activation map is computed on a throw-away module around the frozen head, fed with a detached copy of the activations: this
-equals the method on the whole network, because everything before the target layer only produced those activations.
+A class-activation map is computed on a throw-away module around the frozen head, fed with a detached copy of the
+activations: this equals the method on the whole network, because everything before the target layer only produced
+those activations.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM
+from pytorch_grad_cam.base_cam import BaseCAM
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -42,7 +44,8 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "grad_cam": Method(
-        "Grad-CAM", mark("Regions of the last convolution layer that raised the score, weighted by their mean gradient.")
+        "Grad-CAM",
+        mark("Regions of the last convolution layer that raised the score, weighted by their mean gradient."),
     ),
     "hires_cam": Method(
         "HiResCAM", mark("Like Grad-CAM, but every position keeps its own gradient: shows only what the network used.")
@@ -77,39 +80,43 @@ class _Head(nn.Module):
 
     def __init__(self, network: SplitNetwork, activations: Activations) -> None:
         super().__init__()
-        self._network = (network,)  # in a tuple, so that the shared network is not a child that grad-cam could switch or zero
+        self._network = (
+            network,
+        )  # in a tuple, so that the shared network is not a child that grad-cam could switch or zero
         self._activations = activations
         self.layer = nn.Identity()
-        self.device_anchor = nn.Parameter(activations.target.new_empty(0), requires_grad=False)  # grad-cam asks for a device
+        self.device_anchor = nn.Parameter(
+            activations.target.new_empty(0), requires_grad=False
+        )  # grad-cam asks for a device
 
     def forward(self, target: Tensor) -> Tensor:
         return self._network[0].head(replace(self._activations, target=self.layer(target)))
 
 
-class _KeepsSignedMap:
+class _KeepsSignedMap(BaseCAM):  # type: ignore[misc]  # the library has no types
     """Keeps the map before the library clips and scales it."""
 
     signed: NDArray[np.float32]
 
     def get_cam_image(self, *arguments: Any, **options: Any) -> NDArray[np.float32]:
-        maps: NDArray[np.float32] = super().get_cam_image(*arguments, **options)  # type: ignore[misc]
+        maps: NDArray[np.float32] = super().get_cam_image(*arguments, **options)
         self.signed = np.asarray(maps[0], np.float32)
         return maps
 
 
-class _GradCAM(_KeepsSignedMap, GradCAM):
+class _GradCAM(_KeepsSignedMap, GradCAM):  # type: ignore[misc]
     pass
 
 
-class _HiResCAM(_KeepsSignedMap, HiResCAM):
+class _HiResCAM(_KeepsSignedMap, HiResCAM):  # type: ignore[misc]
     pass
 
 
-class _GradCAMPlusPlus(_KeepsSignedMap, GradCAMPlusPlus):
+class _GradCAMPlusPlus(_KeepsSignedMap, GradCAMPlusPlus):  # type: ignore[misc]
     pass
 
 
-class _EigenCAM(_KeepsSignedMap, EigenCAM):
+class _EigenCAM(_KeepsSignedMap, EigenCAM):  # type: ignore[misc]
     pass
 
 
@@ -198,6 +205,9 @@ def explain(model: Model, done: Run, index: int, method: str, target: Target) ->
     raw_max = float(signed.max())
     positive = np.maximum(signed, 0) / raw_max if raw_max > 0 else np.zeros_like(signed)
     resized = functional.interpolate(
-        torch.from_numpy(positive.astype(np.float32))[None, None], done.x.shape[-2:], mode="bilinear", align_corners=False
+        torch.from_numpy(positive.astype(np.float32))[None, None],
+        done.x.shape[-2:],
+        mode="bilinear",
+        align_corners=False,
     )
     return RawMap(resized[0, 0].numpy(), raw_max)

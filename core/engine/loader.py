@@ -47,9 +47,13 @@ def load_model(folder: Path, build: Builder, device: torch.device) -> Model:
     tensors = load_tensors(folder / declared.file, declared.sha256, declared.bytes)
     network = build(manifest)
     try:
-        network.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in tensors.items()})
+        network.load_state_dict(
+            {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+        )
     except RuntimeError as error:
-        raise WeightsError(f"{folder.name}: the tensors do not fit the architecture {manifest.architecture.name}") from error
+        raise WeightsError(
+            f"{folder.name}: the tensors do not fit the architecture {manifest.architecture.name}"
+        ) from error
     if sum(p.numel() for p in network.parameters()) != declared.parameters:
         raise WeightsError(f"{folder.name}: the number of parameters differs from the manifest")
     if not all(bool(torch.isfinite(p).all()) for p in network.parameters()):

@@ -84,7 +84,7 @@ def _observed(report: CalibrationReport, t: Translator, dark: bool) -> go.Scatte
             )
             for b in report.bins
         ],
-        hovertemplate=f"{t('Mean probability')} %{{x:.3f}}<br>%{{text}}<extra></extra>",
+        hovertemplate=t("Mean probability") + " %{x:.3f}<br>%{text}<extra></extra>",
     )
 
 
@@ -98,5 +98,5 @@ def _counts(report: CalibrationReport, t: Translator, dark: bool) -> go.Bar:
         marker={"color": NEUTRAL, "line": {"color": theme(dark).surface, "width": 1}},
         yaxis="y2",
         showlegend=False,
-        hovertemplate=f"{t('Cases')}: %{{y}}<br>%{{customdata[0]:.3f}} \u2013 %{{customdata[1]:.3f}}<extra></extra>",
+        hovertemplate=t("Cases") + ": %{y}<br>%{customdata[0]:.3f} \u2013 %{customdata[1]:.3f}<extra></extra>",
     )

@@ -96,14 +96,16 @@ def ink(background: tuple[float, float, float]) -> str:
 
 def _row_share(matrix: ConfusionMatrix) -> NDArray[np.float64]:
     support = matrix.counts.sum(axis=1, keepdims=True)
-    return np.divide(matrix.counts, support, out=np.zeros(matrix.counts.shape), where=support > 0)
+    share = np.zeros(matrix.counts.shape)
+    np.divide(matrix.counts, support, out=share, where=support > 0)
+    return share
 
 
 def _hover_words(matrix: ConfusionMatrix, names: list[str], t: Translator) -> list[list[str]]:
     words = [["" for _ in names] for _ in names]
     for row, column in np.ndindex(*matrix.counts.shape):
         count, support = int(matrix.counts[row, column]), int(matrix.counts[row].sum())
-        lines = [f"{t('Reference')}: {names[row]}", f"{t('Predicted')}: {names[column]}"]
+        lines = [t("Reference: {label}", label=names[row]), t("Predicted: {label}", label=names[column])]
         lines.append(t("{count} of {support} cases", count=count, support=support))
         if support:
             lines.append(t("share {interval}", interval=with_interval(wilson_interval(count, support), t)))

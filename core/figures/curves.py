@@ -28,16 +28,19 @@ def roc_figure(curve: RocCurve, t: Translator, dark: bool, point: OperatingPoint
             line={"color": colours.accent, "width": 3},
             name=t("ROC curve"),
             hovertemplate=_hover(
-                f"{t('Threshold')} %{{customdata[0]:.3f}}",
-                f"{t('Sensitivity')} %{{y:.3f}}",
-                f"{t('Specificity')} %{{customdata[1]:.3f}}",
+                t("Threshold") + " %{customdata[0]:.3f}",
+                t("Sensitivity") + " %{y:.3f}",
+                t("Specificity") + " %{customdata[1]:.3f}",
             ),
         ),
     ]
     if point is not None:
         label = t("Operating point {threshold}", threshold=number(point.threshold))
-        sensitivity, specificity = with_interval(point.sensitivity, t), with_interval(point.specificity, t)
-        hover = _hover(label, f"{t('Sensitivity')} {sensitivity}", f"{t('Specificity')} {specificity}")
+        hover = _hover(
+            label,
+            t("Sensitivity {interval}", interval=with_interval(point.sensitivity, t)),
+            t("Specificity {interval}", interval=with_interval(point.specificity, t)),
+        )
         traces.append(_point(1 - point.specificity.value, point.sensitivity.value, label, hover, colours))
     title = [
         t("ROC curve"),
@@ -82,7 +85,7 @@ def precision_recall_figure(
             line={"color": colours.accent, "width": 3, "shape": "vh"},
             name=t("Precision-recall curve"),
             hovertemplate=_hover(
-                f"{t('Threshold')} %{{customdata[0]:.3f}}", f"{t('Recall')} %{{x:.3f}}", f"{t('Precision')} %{{y:.3f}}"
+                t("Threshold") + " %{customdata[0]:.3f}", t("Recall") + " %{x:.3f}", t("Precision") + " %{y:.3f}"
             ),
         ),
     ]
@@ -91,8 +94,8 @@ def precision_recall_figure(
         label = t("Operating point {threshold}", threshold=number(point.threshold))
         hover = _hover(
             label,
-            f"{t('Recall')} {with_interval(point.sensitivity, t)}",
-            f"{t('Precision')} {number(precision)}",
+            t("Recall {interval}", interval=with_interval(point.sensitivity, t)),
+            t("Precision {value}", value=number(precision)),
         )
         traces.append(_point(point.sensitivity.value, precision, label, hover, colours))
     title = [

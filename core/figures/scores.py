@@ -50,7 +50,8 @@ def score_bar_figure(score: float, threshold: float, interval: Interval | None, 
         hoverinfo="skip",
     )
     marker = {"size": 20, "symbol": "diamond", "color": _INK, "line": {"color": _PALE, "width": 2}}
-    hover = f"{t('Score')} {number(score)}<br>{_point_words(threshold, interval, t)}<extra></extra>"
+    words = [t("Score {score}", score=number(score)), _point_words(threshold, interval, t)]
+    hover = "<br>".join(words) + "<extra></extra>"
     diamond = go.Scatter(
         x=[score], y=[0], mode="markers", marker=marker, cliponaxis=False, hovertemplate=hover, showlegend=False
     )
@@ -173,8 +174,11 @@ def _bars(histogram: ScoreHistogram, *, is_positive: bool, colour: str, name: st
         ],
         marker={"color": colour, "opacity": 0.65, "line": {"width": 0}},
         name=f"{name} (n = {total})",
-        hovertemplate=(
-            f"{name}<br>{t('Score')} %{{customdata[0]:.2f}} \u2013 %{{customdata[1]:.2f}}"
-            f"<br>{t('Cases')}: %{{customdata[2]}} (%{{y:.1f}}\u2009%)<extra></extra>"
+        hovertemplate="<br>".join(
+            [
+                name,
+                t("Score") + " %{customdata[0]:.2f} \u2013 %{customdata[1]:.2f}",
+                t("Cases") + ": %{customdata[2]} (%{y:.1f}\u2009%)<extra></extra>",
+            ]
         ),
     )

@@ -45,7 +45,7 @@ def to_display(frame: Frame, window: tuple[float, float] | None = None) -> NDArr
         float32 (H, W) grey or (H, W, 3) colour, in [0, 1].
     """
     if frame.unit == "rgb":
-        return frame.pixels.astype(np.float32) / 255
+        return np.divide(frame.pixels, 255, dtype=np.float32)
     pixels = to_grey(frame)
     chosen = window or frame.window
     return apply_window(pixels, *chosen) if chosen else apply_percentiles(pixels, 0.5, 99.5)

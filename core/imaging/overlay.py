@@ -1,6 +1,7 @@
 """Pictures of an image with its explanation, region or mask on it."""
 
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,16 @@ from core.records import Heatmap, Region, Regions
 
 # Control points of the inferno colour map (van der Walt and Smith 2015), 0 to 1
 _INFERNO = np.array(
-    [[0, 0, 4], [40, 11, 84], [101, 21, 110], [159, 42, 99], [212, 72, 66], [245, 125, 21], [250, 193, 39], [252, 255, 164]],
+    [
+        [0, 0, 4],
+        [40, 11, 84],
+        [101, 21, 110],
+        [159, 42, 99],
+        [212, 72, 66],
+        [245, 125, 21],
+        [250, 193, 39],
+        [252, 255, 164],
+    ],
     np.float32,
 )
 _REGION_COLOUR = (233, 162, 59)
@@ -54,7 +64,7 @@ def blend(picture: NDArray[np.uint8], heatmaps: tuple[Heatmap, ...], strength: f
     Returns:
         uint8 (H, W, 3).
     """
-    result = picture.astype(np.float32)
+    result: NDArray[np.floating[Any]] = picture.astype(np.float32)
     for heatmap in heatmaps:
         if heatmap.has_evidence:
             placed = _placed(heatmap, heatmap.region, picture.shape[:2])

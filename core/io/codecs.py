@@ -45,6 +45,7 @@ _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _J2K_START = b"\xff\x4f\xff\x51"
 _JPEG_START = b"\xff\xd8"
 _END = b"\xff\xd9"
+_MAX_PADDING = 64
 _JPEG_NO_FRAME_HEADER = {0xC4, 0xC8, 0xCC}  # DHT, JPG, DAC lie among the frame headers C0..CF
 _JPEGLS_FRAME_HEADER = 0xF7
 
@@ -160,8 +161,8 @@ def _check_frame(dataset: Dataset, index: int, n_frames: int) -> None:
         raise FileError("E_BOMB", f"codestream of {rows} x {columns} pixels")
     if size != (dataset.Rows, dataset.Columns):
         raise FileError("E_TAG", f"Rows and Columns {dataset.Rows} x {dataset.Columns}, codestream {rows} x {columns}")
-    # Codecs fill what is missing with grey and say nothing.
-    if not frame.rstrip(b"\x00\xff").endswith(_END):
+    # Codecs fill what is missing with grey and say nothing. Entropy-coded data never holds the marker; padding may follow it.
+    if _END not in frame[-_MAX_PADDING:]:
         raise FileError("E_TRUNCATED", "the codestream has no end marker")
 
 

@@ -79,7 +79,7 @@ def _inflate(data: bytes) -> bytes:
         inflated = inflater.decompress(data, vocabulary.MAX_UNPACKED_BYTES)
     except zlib.error as error:
         raise FileError("E_CODEC", "the deflated data set does not inflate") from error
-    if inflater.unconsumed_tail:
+    if not inflater.eof and len(inflated) >= vocabulary.MAX_UNPACKED_BYTES:
         raise FileError("E_BOMB", f"more than {vocabulary.MAX_UNPACKED_BYTES} bytes inflated")
     if not inflater.eof:
         raise FileError("E_TRUNCATED", "the deflated data set is cut")
@@ -92,11 +92,17 @@ def _require_image(dataset: Dataset, has_preamble: bool) -> tuple[Dataset, list[
         if "SOPClassUID" not in dataset or "Rows" not in dataset:
             raise FileError("E_NOT_IMAGE", "no DICOM preamble")
         notes.append(vocabulary.NO_PREAMBLE)
-    if pixel_keyword(dataset) is None:
+    keyword = pixel_keyword(dataset)
+    if keyword is None:
         if _is_cut(dataset):
             raise FileError("E_TRUNCATED", "the header is cut")
         raise FileError("E_NOT_IMAGE", standard_name(dataset.get("SOPClassUID") or "") or "unknown SOP class")
-    if not dataset.file_meta.get("TransferSyntaxUID"):
+    if not isinstance(dataset[keyword].value, bytes | None):
+        raise FileError("E_TAG", f"{keyword} holds no bytes")
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if not isinstance(syntax, str | None):
+        raise FileError("E_TAG", "TransferSyntaxUID has several values")
+    if not syntax:
         encoding = dataset.original_encoding
         dataset.file_meta.TransferSyntaxUID = _GUESSED_SYNTAX[bool(encoding[0]), bool(encoding[1])]
         notes.append(vocabulary.SYNTAX_GUESSED)

@@ -17,28 +17,28 @@ from core.records import Frame, Study
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
-_WEAK_SIGNATURE = b"BM"
 # Pillow's own conversion of these clips at 255.
 _WIDE_MODES = {"I;16": 16, "I;16L": 16, "I;16B": 16, "I;16N": 16, "I": 32, "F": 32}
 
 
 def looks_raster(data: bytes) -> bool:
     """Whether `data` starts like one of FORMATS."""
-    return data.startswith((*_SIGNATURES, _WEAK_SIGNATURE))
+    is_bmp = data[:2] == b"BM" and data[6:10] == bytes(4)  # a text may begin with BM too
+    return is_bmp or data.startswith(_SIGNATURES)
 
 
 def read_raster(data: bytes, index: int) -> Study:
     """Read the first picture of a raster file.
 
     Args:
-        data: The whole file.
+        data: The whole file, for which looks_raster holds.
         index: Must be 0.
 
     Returns:
         A study with one frame: float32 (H, W) "relative", or uint8 (H, W, 3) "rgb" when the channels differ.
 
     Raises:
-        FileError: E_NOT_IMAGE, E_TRUNCATED, E_BOMB, E_CODEC or E_NONFINITE.
+        FileError: E_TRUNCATED, E_BOMB, E_CODEC or E_NONFINITE.
         UsageError: `index` is not 0.
     """
     if index:
@@ -54,8 +54,7 @@ def read_raster(data: bytes, index: int) -> Study:
         except (Image.DecompressionBombWarning, Image.DecompressionBombError, MemoryError) as error:
             raise FileError("E_BOMB", "the picture is too large to unpack") from error
         except UnidentifiedImageError as error:
-            known = data.startswith(_SIGNATURES)
-            raise FileError("E_TRUNCATED" if known else "E_NOT_IMAGE", "the picture has no header") from error
+            raise FileError("E_TRUNCATED", "the picture has no whole header") from error
         except (OSError, EOFError) as error:
             raise FileError("E_TRUNCATED", "the picture ends early or is damaged") from error
         except Exception as error:

@@ -99,7 +99,9 @@ class _Worker:
             raise _Gone(is_late.is_set()) from error
         finally:
             timer.cancel()
-            timer.join()  # an alarm that went off just now must be seen by is_alive
+            timer.join()
+            if is_late.is_set():
+                self._process.wait()  # the alarm may go off just after the reply: is_alive must know
 
     def close(self) -> None:
         """End the process and free its pipes."""

@@ -123,9 +123,9 @@ def unpack_reply(header: Header, body: bytes, file_sha256: str) -> Study:
         ScreeningError: The reply carries one.
         WireError: The reply is not what a worker says.
     """
-    if "error" in header:
-        raise _error(header)
     try:
+        if "error" in header:
+            raise _error(header)
         return Study(
             frames=(_frame(header, body),),
             file_sha256=file_sha256,

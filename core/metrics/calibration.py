@@ -111,7 +111,7 @@ def _bin_index(score: NDArray[np.float64], n_bins: int, strategy: Strategy) -> N
     if strategy == "equal_width":
         return np.minimum((score * n_bins).astype(np.int64), n_bins - 1)
     share_below = (rankdata(score) - 0.5) / score.size  # mid-ranks: equal probabilities stay together
-    return (share_below * n_bins).astype(np.int64)
+    return np.asarray(share_below * n_bins, dtype=np.int64)
 
 
 def _fill_bins(cases: BinaryCases, index: NDArray[np.int64]) -> tuple[CalibrationBin, ...]:

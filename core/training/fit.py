@@ -57,9 +57,7 @@ def choose_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def epoch_order(
-    targets: NDArray[np.float32], sampler: str, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def epoch_order(targets: NDArray[np.float32], sampler: str, rng: np.random.Generator) -> NDArray[np.int64]:
     """Indices of one epoch.
 
     Args:
@@ -85,7 +83,7 @@ def predict(network: torch.nn.Module, learn: ModuleType, images: Tensor, batch: 
     network.eval()
     device = next(network.parameters()).device
     with torch.no_grad():
-        parts = [network(learn.plain(part.to(device))).float().cpu() for part in images.split(batch)]
+        parts = [network(learn.plain(part.to(device))).float().cpu() for part in torch.split(images, batch)]
     return torch.cat(parts)
 
 
@@ -141,7 +139,13 @@ def _learning_rate(recipe: Recipe, epoch: int, share: float) -> float:
 
 
 def _train_epoch(
-    network: Any, optimizer: torch.optim.SGD, learn: ModuleType, images: Tensor, targets: Tensor, recipe: Recipe, epoch: int
+    network: Any,
+    optimizer: torch.optim.SGD,
+    learn: ModuleType,
+    images: Tensor,
+    targets: Tensor,
+    recipe: Recipe,
+    epoch: int,
 ) -> float:
     """One pass over the training fold; returns the mean loss."""
     network.train()
@@ -149,7 +153,7 @@ def _train_epoch(
     rng = np.random.default_rng([recipe.seed, epoch])
     order = torch.from_numpy(epoch_order(targets.numpy(), recipe.sampler, rng))
     # batch norm cannot train on a single case: a last batch of one is left out
-    batches = [part for part in order.split(recipe.batch) if len(part) > 1]
+    batches = [part for part in torch.split(order, recipe.batch) if len(part) > 1]
     total, seen, started = 0.0, 0, time.monotonic()
     for index, part in enumerate(batches):
         for group in optimizer.param_groups:
@@ -163,11 +167,17 @@ def _train_epoch(
         total, seen = total + loss.item() * len(part), seen + len(part)
         if sys.stderr.isatty():
             rate = seen / (time.monotonic() - started)
-            print(f"\repoch {epoch + 1:3d}/{recipe.epochs}  {seen:5d}/{len(order)}  loss {total / seen:.4f}  {rate:.0f}/s", end="", file=sys.stderr)
+            print(
+                f"\repoch {epoch + 1:3d}/{recipe.epochs}  {seen:5d}/{len(order)}  loss {total / seen:.4f}  {rate:.0f}/s",
+                end="",
+                file=sys.stderr,
+            )
     return total / seen
 
 
-def fit_fold(task_network: ModuleType, learn: ModuleType, pack: Pack, fold: int, recipe: Recipe, folder: Path) -> Fitted:
+def fit_fold(
+    task_network: ModuleType, learn: ModuleType, pack: Pack, fold: int, recipe: Recipe, folder: Path
+) -> Fitted:
     """Train on every fold but `fold`, choose the epoch by the loss on `fold`. Starts again where a stopped run left off.
 
     Args:
@@ -203,7 +213,9 @@ def fit_fold(task_network: ModuleType, learn: ModuleType, pack: Pack, fold: int,
         loss = _train_epoch(network, optimizer, learn, images[train], targets[train], recipe, epoch)
         logits = predict(network, learn, images[held])[:, 0]
         validation = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets[held]).item()
-        history.append({"train_loss": loss, "validation_loss": validation, "seconds": round(time.monotonic() - started, 1)})
+        history.append(
+            {"train_loss": loss, "validation_loss": validation, "seconds": round(time.monotonic() - started, 1)}
+        )
         if best_epoch < 0 or validation < history[best_epoch]["validation_loss"]:
             best, best_epoch = _prefixed("best", network.state_dict()), epoch
         model, momentum = _prefixed("model", network.state_dict()), _prefixed("momentum", _momentum(optimizer, network))
@@ -211,6 +223,7 @@ def fit_fold(task_network: ModuleType, learn: ModuleType, pack: Pack, fold: int,
         print(
             f"\nfold {fold} epoch {epoch + 1}/{recipe.epochs}: train {loss:.4f}, validation {validation:.4f}"
             f" (best {history[best_epoch]['validation_loss']:.4f}), {history[-1]['seconds']:.0f} s",
-            file=sys.stderr, flush=True,
+            file=sys.stderr,
+            flush=True,
         )
     return Fitted(_stripped("best", best), best_epoch, history)

@@ -1,6 +1,7 @@
 """Image classifiers of torchvision, split behind their last convolution. State names stay torchvision's."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torchvision.models as tv
@@ -12,6 +13,8 @@ from core.engine.networks.split import Activations, SplitNetwork
 
 class Classifier(SplitNetwork):
     """A torchvision classifier with `n_outputs` logits."""
+
+    net: Any  # torchvision's networks differ in their parts, which only the family below knows
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -34,9 +37,11 @@ class _ResNet(Classifier):
 class _GoogLeNet(Classifier):
     """Szegedy et al. 2015 without auxiliary classifiers; target after inception5b."""
 
-    STAGES = ("conv1", "maxpool1", "conv2", "conv3", "maxpool2", "inception3a", "inception3b", "maxpool3")
-    STAGES += ("inception4a", "inception4b", "inception4c", "inception4d", "inception4e", "maxpool4")
-    STAGES += ("inception5a", "inception5b")
+    STAGES = (
+        *("conv1", "maxpool1", "conv2", "conv3", "maxpool2", "inception3a", "inception3b", "maxpool3"),
+        *("inception4a", "inception4b", "inception4c", "inception4d", "inception4e", "maxpool4"),
+        *("inception5a", "inception5b"),
+    )
 
     def features(self, x: Tensor) -> Activations:
         for stage in self.STAGES:

@@ -31,6 +31,10 @@ class SplitNetwork(nn.Module):
         """Run from the target layer to the output."""
         raise NotImplementedError
 
+    def last_layer(self) -> nn.Module:
+        """The layer whose randomisation must change an explanation."""
+        raise NotImplementedError
+
     def forward(self, x: Tensor) -> Tensor:
         """The whole network."""
         return self.head(self.features(x))

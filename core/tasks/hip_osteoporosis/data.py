@@ -1,11 +1,17 @@
 """Labelled hips for training and evaluation: phantoms, or a hospital's folder with a label table."""
 
+import csv
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import ScreeningError, UsageError
+from core.io.reader import shared_reader
 from core.records import LabelledCase, Study
 from core.tasks.hip_osteoporosis.locate import locate
 from core.tasks.hip_osteoporosis.phantom import make_phantom
@@ -41,6 +47,51 @@ def phantom_cases(seed: int, part: Literal["training", "test"], n: int) -> Itera
         patient += 1
 
 
+COLUMNS = ("file", "patient", "label", "split")
+
+
+def folder_cases(folder: Path, labels: Path | None, split: str) -> Iterator[LabelledCase]:
+    """A hospital's own hips. An unreadable file is named by its row number and left out.
+
+    Args:
+        folder: Where the files lie.
+        labels: CSV with the columns file, patient, label (0 or 1), split (train or test) and optionally laterality (L or R).
+        split: Rows to take.
+
+    Raises:
+        UsageError: No table, a missing column, or a label other than 0 and 1.
+    """
+    if labels is None:
+        raise UsageError("--data needs --labels")
+    with labels.open(newline="", encoding="utf-8-sig") as file:
+        table = csv.DictReader(file)
+        if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
+            raise UsageError(f"the label table has no column {', '.join(missing)}")
+        rows = [row for row in table if row["split"] == split]
+    for number, row in enumerate(rows, start=1):
+        if row["label"] not in ("0", "1"):
+            raise UsageError(f"row {number} of split {split}: label must be 0 or 1")
+        try:
+            study = shared_reader().read((folder / row["file"]).read_bytes())
+        except (ScreeningError, OSError) as error:
+            reason = error.code if isinstance(error, ScreeningError) else "cannot be opened"
+            print(f"row {number} of split {split}: left out, {reason}", file=sys.stderr)
+            continue
+        if row.get("laterality"):
+            study = replace(study, tags={**study.tags, "Laterality": str(row["laterality"])})
+        yield LabelledCase(f"{split}-{number:05d}", str(row["patient"]), study, float(row["label"]))
+
+
+def folder_facts(licence: str) -> dict[str, object]:
+    """What a manifest says about a hospital's own data."""
+    return {
+        "kind": "real images, real labels",
+        "training_name": "local images, training split",
+        "test_name": "local images, test split",
+        "licence": licence,
+    }
+
+
 def training_array(study: Study) -> NDArray[np.uint8]:
     """The proposed region of one hip with context, as training stores it.
 
@@ -50,3 +101,52 @@ def training_array(study: Study) -> NDArray[np.uint8]:
     crop = crop_region(study, locate(study)[0], SIZE, CONTEXT)
     share = (np.clip(crop, STORED_LOW, STORED_HIGH) - STORED_LOW) / (STORED_HIGH - STORED_LOW)
     return np.rint(share * 255).astype(np.uint8)
+
+
+def phantom_facts(seed: int, n_training: int, n_test: int) -> dict[str, object]:
+    """What a manifest says about phantom data."""
+    return {
+        "kind": "phantom",
+        "training_name": f"Fivefold hip phantoms, training stream, seed {seed} ({n_training} hips)",
+        "test_name": f"held-out phantoms, seed {seed}",
+        "licence": "Apache-2.0 (simulated)",
+        "n_test": n_test,
+    }
+
+
+MANIFEST: dict[str, object] = {
+    "input": {
+        "modality": ("CR", "DX"),
+        "size": (SIZE, SIZE),
+        "channels": 3,
+        "unit": "relative",
+        "value_range": (0.0, 1.0),
+    },
+    "transforms": (
+        {"name": "display", "parameters": {"window": "the file's, else percentiles 0.5-99.5"}},
+        {"name": "crop_femoral_neck", "parameters": {"side_head_radii": 4.7, "shift_head_radii": 1.13}},
+        {"name": "mirror_right_to_left"},
+        {"name": "resize", "parameters": {"size": float(SIZE)}},
+        {"name": "percentiles", "parameters": {"low": 1.0, "high": 99.0}},
+        {"name": "normalise", "parameters": {"statistics": "ImageNet mean and standard deviation"}},
+    ),
+    "labels": ("osteoporosis",),
+    "explanation_layer": {
+        "resnet18": "layer4",
+        "resnet34": "layer4",
+        "googlenet": "inception5b",
+        "densenet121": "features",
+        "vgg16": "features",
+    },
+    "eligible_age_years": (50.0, 100.0),
+    "intended_use": (
+        "Demonstration and method evaluation on frontal hip radiographs of adults of 50 years and more. "
+        "Research use, not a medical device; the output is a score, not a diagnosis, and cannot rule out osteoporosis."
+    ),
+    "limitations": (
+        "Trained on simulated radiographs only: it never saw a patient.",
+        "A radiograph classifier does not measure bone mineral density; DXA remains the reference standard.",
+        "Films with metal on the femur, blur, or another view than frontal were not in the training data.",
+        "The score is not calibrated to the prevalence of any hospital.",
+    ),
+}

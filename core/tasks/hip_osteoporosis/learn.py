@@ -47,7 +47,10 @@ def augment(stored: Tensor, rng: np.random.Generator) -> Tensor:
     angle = np.deg2rad(rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES, n))
     zoom = (1 + rng.uniform(-SCALE, SCALE, n)) / CONTEXT
     shift = rng.uniform(-SHIFT, SHIFT, (n, 2)) * 2 / CONTEXT
-    rows = [[zoom * np.cos(angle), -zoom * np.sin(angle), shift[:, 0]], [zoom * np.sin(angle), zoom * np.cos(angle), shift[:, 1]]]
+    rows = [
+        [zoom * np.cos(angle), -zoom * np.sin(angle), shift[:, 0]],
+        [zoom * np.sin(angle), zoom * np.cos(angle), shift[:, 1]],
+    ]
     theta = torch.from_numpy(np.array(rows, np.float32).transpose(2, 0, 1).copy()).to(crops.device)
     grid = functional.affine_grid(theta, [n, 1, SIZE, SIZE], align_corners=False)
     turned = functional.grid_sample(crops[:, None], grid, padding_mode="border", align_corners=False)[:, 0]

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from core.imaging.circles import Circle, find_bright_disc
+from core.imaging.circles import Circle, find_bright_disc, refine_radius
 from core.imaging.display import apply_percentiles, to_grey
 from core.imaging.resample import fit_within
 from core.records import Box, Laterality, Region, Regions, Study
@@ -41,7 +41,8 @@ def find_head(grey: NDArray[np.float32], spacing_mm: float | None, columns: tupl
         low, high = (share * max(small.shape) for share in HEAD_RADIUS_SHARE)
     prior = np.zeros(small.shape, np.float32)
     prior[int(0.08 * rows) : int(0.85 * rows), int(columns[0] * width) : int(columns[1] * width)] = 1
-    disc = find_bright_disc(apply_percentiles(small, 1, 99), np.geomspace(low, high, 14), prior)
+    display = apply_percentiles(small, 1, 99)
+    disc = refine_radius(display, find_bright_disc(display, np.geomspace(low, high, 14), prior))
     return Circle((disc.x + 0.5) * factor - 0.5, (disc.y + 0.5) * factor - 0.5, disc.radius * factor, disc.strength)
 
 

@@ -10,16 +10,17 @@ Anatomy is drawn in mm around the centre of the femoral head, x lateral, y down,
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates, zoom
 
+from core.i18n import mark
 from core.records import Laterality, Phantom
 from core.tasks.hip_osteoporosis.locate import region_box
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 Implant = Literal["nail", "screws", "plate"]
 
 SPACING_MM = 0.5
@@ -98,7 +99,9 @@ def _axes(anatomy: Anatomy) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Base of the neck on the shaft axis, and the unit vector of the shaft pointing down."""
     lean = np.array([-0.09, 1.0]) / np.hypot(0.09, 1.0)
     turn = np.pi - anatomy.neck_shaft
-    to_base = np.array([lean[0] * np.cos(turn) + lean[1] * np.sin(turn), -lean[0] * np.sin(turn) + lean[1] * np.cos(turn)])
+    to_base = np.array(
+        [lean[0] * np.cos(turn) + lean[1] * np.sin(turn), -lean[0] * np.sin(turn) + lean[1] * np.cos(turn)]
+    )
     return anatomy.neck_length * to_base, lean
 
 
@@ -147,7 +150,7 @@ def _blob(distance: Array, width: float) -> Array:
 
 def _trabeculae(rng: np.random.Generator, x: Array, y: Array, anatomy: Anatomy) -> Array:
     """Relative change of trabecular density by the five groups and Ward's triangle."""
-    base, down = _axes(anatomy)
+    base, _ = _axes(anatomy)
     markers, head = anatomy.markers, anatomy.head_radius
     calcar, crown = base + (-13.0, 6.0), np.array([-0.15, -0.75]) * head
 
@@ -195,7 +198,9 @@ def _pelvis(rng: np.random.Generator, x: Array, y: Array, anatomy: Anatomy) -> A
         bone((-54.0, 66.0), (-88.0, 34.0), 8.0, 7.0),
     ]
     body = np.maximum.reduce(parts)
-    inside = 0.35 + 0.65 / (1 + np.exp(-(radius - socket) / 0.8))  # the walls of the socket lie before and behind the head
+    inside = 0.35 + 0.65 / (
+        1 + np.exp(-(radius - socket) / 0.8)
+    )  # the walls of the socket lie before and behind the head
     return gaussian_filter(body * inside + 15 * rim, 1.2).astype(np.float32)
 
 
@@ -224,9 +229,7 @@ def _implant(x: Array, y: Array, anatomy: Anatomy, kind: Implant) -> Array:
     return np.maximum.reduce([0.9 * _path(_capsule(x, y, a, b)[0], r) for a, b, r in rods]).astype(np.float32)
 
 
-def _attenuation(
-    rng: np.random.Generator, x: Array, y: Array, anatomy: Anatomy, implant: Implant | None
-) -> Array:
+def _attenuation(rng: np.random.Generator, x: Array, y: Array, anatomy: Anatomy, implant: Implant | None) -> Array:
     """Line integral of attenuation in excess of soft tissue for one hip, on a grid given in mm."""
     total, cortex = _femur(x, y, anatomy)
     bone = 0.02 + 0.11 * anatomy.markers["bone_fraction"]
@@ -270,7 +273,7 @@ def make_phantom(
     Args:
         rng: Source of all randomness.
         t_score: Cause; drawn from N(-2.35, 1.15) when None.
-        like: The other hip of the same patient: its T-scores, markers, sex, age and weight are kept, and the side is the other one.
+        like: The other hip of the same patient: T-scores, markers, sex, age and weight are kept, the side changes.
         laterality: "L" or "R"; drawn when None; unused for a pelvis.
         view: "hip" (440, 380) or "pelvis" (480, 840) with both hips; pixels of 0.5 mm.
         implant: Metal to add, for the gate.
@@ -303,13 +306,18 @@ def make_phantom(
         attenuation = attenuation + _attenuation(rng, x, y, posed, implant)
         radius_px = anatomy.head_radius / SPACING_MM
         hips.append(
-            {"laterality": side, "head_px": head_px, "radius_px": radius_px, "box_xyxy": region_box(head_px, radius_px, side)}
+            {
+                "laterality": side,
+                "head_px": head_px,
+                "radius_px": radius_px,
+                "box_xyxy": region_box(head_px, radius_px, side),
+            }
         )
     quanta = rng.uniform(300, 2500) * (0.4 if shifted else 1.0)
     blur = rng.uniform(0.5, 0.9) * (1.6 if shifted else 1.0) + (5.0 if blurred else 0.0)
     pixels = _detect(rng, attenuation, blur=blur, quanta=quanta)
     t_dxa = t_score + float(rng.normal(0, 0.25))
-    patient = {
+    patient: dict[str, object] = {
         "PatientSex": "F" if rng.random() < 0.85 else "M",
         "PatientAge": int(rng.integers(50, 90)),
         "PatientWeight": round(float(np.clip(rng.normal(57, 9), 36, 95)), 1),
@@ -330,3 +338,20 @@ def make_phantom(
             **patient,
         },
     )
+
+
+SAMPLES: dict[str, tuple[str, dict[str, Any], int]] = {
+    "likely_positive": (mark("Likely positive"), {"t_score": -4.0, "laterality": "L"}, 11),
+    "borderline": (mark("Borderline"), {"t_score": -2.4, "laterality": "L"}, 12),
+    "likely_negative": (mark("Likely negative"), {"t_score": 0.2, "laterality": "L"}, 13),
+    "right_hip": (mark("Right hip"), {"t_score": -3.2, "laterality": "R"}, 14),
+    "pelvis": (mark("Pelvis, both hips"), {"t_score": -3.0, "view": "pelvis"}, 15),
+    "implant": (mark("With implant"), {"t_score": -2.0, "laterality": "L", "implant": "nail"}, 16),
+    "blurred": (mark("Blurred"), {"t_score": -2.0, "laterality": "L", "blurred": True}, 17),
+}
+
+
+def make_sample(sample_id: str) -> Phantom:
+    """A phantom of the page's sample list: title, what is asked of `make_phantom`, and the seed."""
+    _, options, seed = SAMPLES[sample_id]
+    return make_phantom(np.random.default_rng([2026, seed]), **options)

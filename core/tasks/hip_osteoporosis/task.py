@@ -16,13 +16,21 @@ TASK = Task(
     region_name=mark("Femoral-neck region"),
     has_sides=True,
     references=(
-        Reference("Tunghai University project report on hip radiograph osteoporosis screening, Taichung, 2023 (in Chinese)."),
-        Reference("He K. et al. Deep residual learning for image recognition. CVPR 2016.", "https://arxiv.org/abs/1512.03385"),
+        Reference(
+            "Tunghai University project report on hip radiograph osteoporosis screening, Taichung, 2023 (in Chinese)."
+        ),
+        Reference(
+            "He K. et al. Deep residual learning for image recognition. CVPR 2016.", "https://arxiv.org/abs/1512.03385"
+        ),
         Reference("Selvaraju R. R. et al. Grad-CAM. ICCV 2017.", "https://arxiv.org/abs/1610.02391"),
         Reference("Kanis J. A. et al. A reference standard for the description of osteoporosis. Bone 2008; 42: 467."),
-        Reference("Koh L. K. H. et al. A simple tool to identify Asian women at increased risk of osteoporosis (OSTA). "
-                  "Osteoporos Int 2001; 12: 699."),
-        Reference("Singh M. et al. Changes in trabecular pattern of the upper end of the femur as an index of osteoporosis. "
-                  "J Bone Joint Surg Am 1970; 52: 457."),
+        Reference(
+            "Koh L. K. H. et al. A simple tool to identify Asian women at increased risk of osteoporosis (OSTA). "
+            "Osteoporos Int 2001; 12: 699."
+        ),
+        Reference(
+            "Singh M. et al. Changes in trabecular pattern of the upper end of the femur as an index of osteoporosis. "
+            "J Bone Joint Surg Am 1970; 52: 457."
+        ),
     ),
 )

@@ -1,0 +1,13 @@
+"""Fivefold: the router. One page a file in `pages/`; what they share lives in `pages/parts/`."""
+
+import streamlit as st
+
+from pages.parts.frame import show_sidebar_foot
+from pages.parts.menu import page_of, sections
+from pages.parts.words import settle_language
+
+st.set_page_config(page_title="Fivefold", page_icon="🩻", layout="wide")
+settle_language()
+page = st.navigation({title: [page_of(entry) for entry in entries] for title, entries in sections().items()})
+show_sidebar_foot()
+page.run()

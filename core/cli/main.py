@@ -1,0 +1,42 @@
+"""Parses the command line and hands over to one command.
+
+Exit codes: 0 every file was answered (gate outcomes included), 1 at least one error, 2 usage, 3 weights refused.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from core import __version__
+from core.cli import phantom, screen, selfcheck, tasks, train, weights
+from core.errors import ScreeningError, UsageError, WeightsError
+
+COMMANDS = (tasks, screen, train, phantom, weights, selfcheck)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = argparse.ArgumentParser(prog="python -m core", description="Screen medical images, train and measure models.")
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in COMMANDS:
+        name = module.__name__.rpartition(".")[2]
+        words = (module.__doc__ or "").strip().splitlines()[0]
+        module.add_arguments(commands.add_parser(name, help=words, description=module.__doc__))
+        commands.choices[name].set_defaults(run=module.run)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = parser().parse_args(arguments)
+    options.command_line = "python -m core " + " ".join(arguments if arguments is not None else sys.argv[1:])
+    try:
+        code: int = options.run(options)
+    except ScreeningError as error:
+        print(
+            f"{error.code}: {error.message.what} {error.got}\nWanted: {error.message.wanted} {error.message.next_step}",
+            file=sys.stderr,
+        )
+        return 3 if isinstance(error, WeightsError) else 2 if isinstance(error, UsageError) else 1
+    return code

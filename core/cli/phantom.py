@@ -1,0 +1,53 @@
+"""Write phantoms of a task as DICOM files, with their truth in truth.csv."""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from core import registry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("task")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--n", type=int, default=10, help="number of phantoms")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--monochrome1", action="store_true", help="store inverted, low = bright")
+    parser.add_argument(
+        "--options", nargs="*", default=[], metavar="KEY=VALUE", help="e.g. view=pelvis implant=nail laterality=R"
+    )
+
+
+def _value(text: str) -> object:
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the files and print their number."""
+    from core.io.phantom_file import write_dicom
+
+    module = registry.part(options.task, "phantom")
+    extra = {key: _value(value) for key, _, value in (item.partition("=") for item in options.options)}
+    options.out.mkdir(parents=True, exist_ok=True)
+    with (options.out / "truth.csv").open("w", newline="", encoding="utf-8") as file:
+        table = None
+        for index in range(options.n):
+            phantom = module.make_phantom(np.random.default_rng([options.seed, index]), **extra)
+            name = f"phantom_{options.seed}_{index:04d}.dcm"
+            (options.out / name).write_bytes(write_dicom(phantom, monochrome1=options.monochrome1))
+            plain = {key: value for key, value in phantom.truth.items() if isinstance(value, (int, float, str))}
+            row = {"file": name, **plain, **phantom.markers}
+            if table is None:
+                table = csv.DictWriter(file, list(row), lineterminator="\n")
+                table.writeheader()
+            table.writerow(row)
+    print(f"{options.n} phantoms and truth.csv in {options.out}")
+    return 0

@@ -1,0 +1,44 @@
+"""Verify the installed weights: manifest, size, hash, tensors."""
+
+import argparse
+
+from core import registry
+from core.errors import WeightsError
+from core.manifest import file_sha256, read_manifest
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("task", nargs="?", help="only this task")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print one line a model; exit code 3 when one is refused."""
+    from core.screening import load
+
+    chosen = [options.task] if options.task else list(registry.tasks())
+    refused = False
+    for task_id in chosen:
+        folders = registry.model_folders(task_id)
+        if not folders:
+            print(f"{task_id}: no model installed")
+        for folder in folders:
+            try:
+                manifest = read_manifest(folder)
+                for name, wanted in (
+                    ("evaluation.csv", manifest.provenance.evaluation_sha256),
+                    ("training_cases.csv", manifest.provenance.training_cases_sha256),
+                ):
+                    if not (folder / name).is_file() or file_sha256(folder / name) != wanted:
+                        raise WeightsError(f"{folder.name}: {name} is missing or not the file of the manifest")
+                load(task_id, folder.name)
+                size = manifest.weights.bytes / 2**20
+                print(
+                    f"{task_id}/{folder.name} {manifest.version}: ok, {size:.1f} MiB, sha256 {manifest.weights.sha256[:12]}"
+                )
+                if manifest.statement:
+                    print(f"  {manifest.statement}")
+            except WeightsError as error:
+                refused = True
+                print(f"{task_id}/{folder.name}: refused: {error.got}")
+    return 3 if refused else 0

@@ -1,0 +1,1 @@
+"""Results in the forms they leave the program in."""

@@ -1,0 +1,117 @@
+"""Checks before the score: a frontal hip or pelvis radiograph, sharp, without metal, side known, age in range."""
+
+from core.i18n import mark
+from core.imaging import checks
+from core.imaging.display import to_grey
+from core.imaging.kinds import resembles
+from core.imaging.quality import Quality, measure
+from core.manifest import Manifest
+from core.records import Check, Laterality, Study
+from core.tasks.hip_osteoporosis.locate import is_pelvis
+
+RADIOGRAPHS = ("CR", "DX", "RG", "DR", "RF", "")  # "" = the file does not tell, e.g. a PNG
+HIPS = ("HIP", "PELVIS", "FEMUR", "UPPER FEMUR", "PROXIMAL FEMUR", "")
+FRONTAL = ("AP", "PA")
+OTHER_TASKS = {
+    "CT": "ct_osteoporosis",
+    "NM": "knee_djd",
+    "OP": "retina_lesions",
+    "CHEST": "chest_lesions",
+    "THORAX": "chest_lesions",
+}
+MIN_SHARPNESS = 0.025
+MAX_BRIGHTNESS_GAP = 0.6
+
+
+def check(study: Study, manifest: Manifest, laterality: Laterality | None) -> list[Check]:
+    """All checks of one film; a wrong kind of image ends the list.
+
+    Args:
+        study: From the reader.
+        manifest: Age range and provenance.
+        laterality: Side chosen by a person, or None.
+    """
+    kind = _kind(study)
+    if kind.outcome == "refused":
+        return [kind]
+    quality = measure(study.frame)
+    readable = checks.readable(study.frame, quality)
+    if readable.outcome == "refused":
+        return [kind, readable]
+    return [
+        checks.known_population(study, manifest),
+        kind,
+        readable,
+        checks.sharp(quality, MIN_SHARPNESS),
+        _metal(quality),
+        _view(study),
+        _side(study, laterality),
+        checks.age(study, manifest),
+        checks.burned_in(study),
+    ]
+
+
+def _kind(study: Study) -> Check:
+    """Header first; where it is silent, the picture itself."""
+    modality = study.tags.get("Modality", "").upper()
+    part = study.tags.get("BodyPartExamined", "").upper()
+    if study.frame.unit == "rgb":
+        return Check(
+            "colour", "refused", mark("A colour photograph, not a radiograph"), suggested_task="retina_lesions"
+        )
+    if modality not in RADIOGRAPHS:
+        return Check(
+            "modality",
+            "refused",
+            mark("Not a radiograph: the header names another kind of image"),
+            suggested_task=OTHER_TASKS.get(modality),
+        )
+    if part not in HIPS:
+        return Check(
+            "body_part",
+            "refused",
+            mark("The header names another body part than the hip"),
+            suggested_task=OTHER_TASKS.get(part),
+        )
+    similar = None if part else resembles(to_grey(study.frame))
+    if similar is not None:
+        return Check(
+            "other_kind", "refused", mark("The picture looks like another kind of image"), suggested_task=similar
+        )
+    if not modality or not part:
+        return Check("kind_unknown", "confirm", mark("The file does not say that it is a hip radiograph"))
+    if is_pelvis(study):
+        return Check("kind", "passed", mark("Radiograph of the pelvis: both hips are examined"))
+    return Check("kind", "passed", mark("Radiograph of the hip"))
+
+
+def _metal(quality: Quality) -> Check:
+    """Training excluded metal on the femur."""
+    if quality.brightness_gap > MAX_BRIGHTNESS_GAP:
+        return Check("implant", "confirm", mark("Metal implant: such films were excluded from training"))
+    if quality.metal_clips:
+        return Check(
+            "metal_clips",
+            "confirm",
+            mark("Small metal objects ({n}): such films were excluded from training"),
+            {"n": quality.metal_clips},
+        )
+    return Check("no_metal", "passed", mark("No metal found"))
+
+
+def _view(study: Study) -> Check:
+    view = study.tags.get("ViewPosition", "").upper()
+    if view in FRONTAL:
+        return Check("view", "passed", mark("Frontal view"))
+    if view:
+        return Check("view_other", "confirm", mark("Not a frontal view according to the header"))
+    return Check("view_unknown", "confirm", mark("View not in the header: a frontal view is assumed"))
+
+
+def _side(study: Study, laterality: Laterality | None) -> Check:
+    if is_pelvis(study):
+        return Check("side", "passed", mark("Both sides in the film"))
+    side = laterality or study.laterality
+    if side is None:
+        return Check("side_unknown", "confirm", mark("Side not in the header: taken as left"))
+    return Check("side", "passed", mark("Left hip") if side == "L" else mark("Right hip"))

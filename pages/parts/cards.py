@@ -1,0 +1,61 @@
+"""Cards of the home page: one a task, all of one height."""
+
+import streamlit as st
+
+from core import registry
+from core.errors import WeightsError
+from core.manifest import Manifest, Metric
+from core.task import Task
+from pages.parts.frame import held_out_name, show_badge
+from pages.parts.menu import has_page, show_link
+from pages.parts.words import t
+
+_COLUMNS = 3
+
+
+def show_cards() -> None:
+    """Rows of cards; a row is always three wide, so that a card keeps its width whatever their number."""
+    tasks = [task for task in registry.tasks().values() if has_page(task.id)]
+    for start in range(0, len(tasks), _COLUMNS):
+        row = tasks[start : start + _COLUMNS]
+        for column, task in zip(st.columns(_COLUMNS), row, strict=False):
+            with column.container(border=True, height="stretch", key=f"card.{task.id}"):
+                _show_card(task)
+
+
+def _show_card(task: Task) -> None:
+    st.markdown(f"#### :material/{task.icon}: {t(task.title)}")
+    st.caption(t(task.image_kind))
+    st.markdown(t(task.question))
+    try:
+        manifest = registry.default_manifest(task.id)
+    except WeightsError as error:
+        st.badge(t(error.message.what), icon=":material/error:", color="red")
+        manifest = None
+    else:
+        if manifest is None:
+            st.badge(t("No weights installed"), icon=":material/download:", color="gray")
+    if manifest is not None:
+        show_badge(manifest, in_full=False)
+        _show_headline(manifest)
+    show_link(task.id, t("Open"), "arrow_forward")
+
+
+def _show_headline(manifest: Manifest) -> None:
+    metric = next((metric for metric in manifest.metrics if metric.name == "auroc"), None)
+    if metric is not None:
+        st.markdown(f"**{_figure(metric)}**")
+        st.caption(f"n = {metric.n} {held_out_name(manifest)}")
+    if manifest.statement:
+        st.caption(t(manifest.statement))
+
+
+def _figure(metric: Metric) -> str:
+    if metric.low is None or metric.high is None:
+        return f"AUROC {metric.value:.2f}"
+    return t(
+        "AUROC {value} (95 % CI {low} to {high})",
+        value=f"{metric.value:.2f}",
+        low=f"{metric.low:.2f}",
+        high=f"{metric.high:.2f}",
+    )

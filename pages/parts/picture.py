@@ -1,0 +1,112 @@
+"""The picture of a result: image and overlay on one black sheet, as bytes small enough to send."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from PIL import Image
+
+from core.imaging.display import to_display
+from core.imaging.overlay import as_rgb, blend, draw_regions, png_bytes
+from core.imaging.resample import fit_within
+from core.records import Frame, Heatmap, Region, ScreeningResult
+
+LONGEST_PX = 1100
+_GAP_PX = 6
+_MAX_PNG_BYTES = 900_000
+_JPEG_QUALITY = 90
+_WIDE = 1.25  # wider than this, image and overlay stand one above the other
+
+Layout = Literal["auto", "beside", "stacked", "overlay"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an image is shown; nothing here changes the score.
+
+    Attributes:
+        window: Center and width in the frame's units, None = as the file asks.
+        inverted: Dark for bright.
+        strength: Opacity of the strongest evidence, 0 to 1.
+        layout: How image and overlay stand together.
+    """
+
+    window: tuple[float, float] | None = None
+    inverted: bool = False
+    strength: float = 0.55
+    layout: Layout = "auto"
+
+
+def sheet_bytes(result: ScreeningResult, look: Look) -> bytes:
+    """PNG or JPEG of the image beside its overlay; of the image alone while no score is shown."""
+    frame = result.study.frame
+    picture, factor = _small(_display(frame, look))
+    regions = tuple(_scaled(region, factor) for region in result.regions)
+    outlined = draw_regions(picture, regions)
+    if not result.gate.shows_score:
+        return _encoded(_sheet([Image.fromarray(outlined)], look.layout, parts=2))
+    maps = tuple(replace(heatmap, region=_scaled(heatmap.region, factor)) for heatmap in heatmaps(result))
+    overlay = draw_regions(blend(picture, maps, look.strength), regions)
+    parts = [overlay] if look.layout == "overlay" else [outlined, overlay]
+    return _encoded(_sheet([Image.fromarray(part) for part in parts], look.layout, parts=len(parts)))
+
+
+def overlay_png(result: ScreeningResult, look: Look) -> bytes:
+    """The overlay at the size of the frame, without losses, for saving."""
+    picture = as_rgb(_display(result.study.frame, look))
+    return png_bytes(draw_regions(blend(picture, heatmaps(result), look.strength), result.regions))
+
+
+def plain_picture(result: ScreeningResult, look: Look) -> tuple[Image.Image, float]:
+    """The image alone, and the factor from its pixels to those of the frame; for drawing a region on it."""
+    picture, factor = _small(_display(result.study.frame, look))
+    return Image.fromarray(picture), factor
+
+
+def heatmaps(result: ScreeningResult) -> tuple[Heatmap, ...]:
+    """The maps of a result, none where it has no explanation."""
+    return result.explanation.heatmaps if result.explanation else ()
+
+
+def _display(frame: Frame, look: Look) -> Any:
+    shown = to_display(frame, look.window)
+    return 1 - shown if look.inverted else shown
+
+
+def _small(display: Any) -> tuple[Any, float]:
+    """RGB bytes of a copy that fits the screen, and the factor back to the frame."""
+    if display.ndim == 2:
+        small, factor = fit_within(display, LONGEST_PX)
+        return as_rgb(small), factor
+    step = -(-max(display.shape[:2]) // LONGEST_PX)
+    return as_rgb(display[::step, ::step]), float(step)
+
+
+def _scaled(region: Region, factor: float) -> Region:
+    x0, y0, x1, y1 = region.box_xyxy
+    return replace(region, box_xyxy=(x0 / factor, y0 / factor, x1 / factor, y1 / factor))
+
+
+def _sheet(pictures: Sequence[Image.Image], layout: Layout, parts: int) -> Image.Image:
+    """`pictures` centred on a black sheet with room for `parts` of them, so that nothing moves when the overlay appears."""
+    width, height = pictures[0].size
+    is_stacked = layout == "stacked" or (layout == "auto" and width > _WIDE * height)
+    across, down = (1, parts) if is_stacked else (parts, 1)
+    size = (across * width + (across - 1) * _GAP_PX, down * height + (down - 1) * _GAP_PX)
+    sheet = Image.new("RGB", size)
+    if len(pictures) < parts:
+        sheet.paste(pictures[0], ((size[0] - width) // 2, (size[1] - height) // 2))
+        return sheet
+    for index, picture in enumerate(pictures):
+        sheet.paste(picture, (0, index * (height + _GAP_PX)) if is_stacked else (index * (width + _GAP_PX), 0))
+    return sheet
+
+
+def _encoded(sheet: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", compress_level=3)
+    if buffer.tell() > _MAX_PNG_BYTES:
+        buffer = io.BytesIO()
+        sheet.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    return buffer.getvalue()

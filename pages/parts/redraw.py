@@ -1,0 +1,127 @@
+"""Redrawing the examined region: a box on the image, or four numbers for those who use the keyboard."""
+
+from dataclasses import replace
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.figures.style import HIGHLIGHT
+from core.records import Box, Region, ScreeningResult
+from core.task import Task
+from pages.parts.picture import Look, plain_picture
+from pages.parts.road import forget_regions, keep_region
+from pages.parts.words import t
+
+_HEIGHT_PX = 460
+_GRID = 24  # invisible points a side: plotly reports a box only where it can select something
+_MIN_SIDE_PX = 16
+
+
+def show_redraw(task: Task, result: ScreeningResult, look: Look) -> None:
+    """A toggle that opens the drawing; most readers never need it."""
+    if not task.region_name or not result.regions:
+        return
+    sha = result.study.file_sha256
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        is_open = st.toggle(t("Redraw the region"), key=f"{task.id}.redraw")
+        if any(region.source == "user" for region in result.regions):
+            st.badge(t("Region drawn by hand"), icon=":material/draw:", color="blue")
+            st.button(
+                t("Use the proposed region"),
+                key=f"{task.id}.redraw.reset",
+                on_click=forget_regions,
+                args=(task.id, sha),
+            )
+    if is_open:
+        _show_drawing(task, result, look)
+
+
+def _show_drawing(task: Task, result: ScreeningResult, look: Look) -> None:
+    index = _which(task.id, result)
+    region = result.regions[index]
+    version = st.session_state.get(f"{task.id}.redraw.version", 0)
+    key = f"{task.id}.redraw.{result.study.file_sha256[:12]}.{index}.{version}"
+    st.caption(t("Drag a box over the image: {region}.", region=t(task.region_name)))
+    event: Any = st.plotly_chart(
+        _figure(result, region, look),
+        theme=None,
+        key=f"{key}.box",
+        on_select="rerun",
+        selection_mode="box",
+        config={"displayModeBar": False},
+        alt=t("The image with the examined region, for drawing a box."),
+    )
+    boxes = event.selection.get("box", [])
+    drawn = _ordered(boxes[-1]["x"], boxes[-1]["y"]) if boxes else region.box_xyxy
+    with st.form(f"{key}.numbers", border=False):
+        columns = st.columns(4)
+        names = (t("Left edge"), t("Top edge"), t("Right edge"), t("Bottom edge"))
+        numbers = [
+            column.number_input(name, value=round(value), step=1, key=f"{key}.{name_id}.{round(value)}")
+            for column, name, value, name_id in zip(columns, names, drawn, ("x0", "y0", "x1", "y1"), strict=True)
+        ]
+        is_sent = st.form_submit_button(t("Examine this region"), icon=":material/crop_free:")
+    if is_sent:
+        _use(task.id, result, index, _ordered(numbers[::2], numbers[1::2]))
+
+
+def _which(task_id: str, result: ScreeningResult) -> int:
+    if len(result.regions) == 1:
+        return 0
+    names = {"L": t("Left"), "R": t("Right"), None: t("Region")}
+    chosen = st.segmented_control(
+        t("Region"),
+        range(len(result.regions)),
+        format_func=lambda index: names[result.regions[index].laterality],
+        key=f"{task_id}.redraw.which",
+        default=0,
+        required=True,
+    )
+    return int(chosen or 0)
+
+
+def _ordered(x: Any, y: Any) -> Box:
+    return (float(min(x)), float(min(y)), float(max(x)), float(max(y)))
+
+
+def _use(task_id: str, result: ScreeningResult, index: int, box: Box) -> None:
+    if min(box[2] - box[0], box[3] - box[1]) < _MIN_SIDE_PX:
+        st.warning(t("The region is too small: at least {n} pixels a side are needed.", n=_MIN_SIDE_PX))
+        return
+    keep_region(task_id, result, index, replace(result.regions[index], box_xyxy=box, source="user"))
+    version = f"{task_id}.redraw.version"
+    st.session_state[version] = st.session_state.get(version, 0) + 1  # a fresh chart, without the old selection
+    st.rerun()
+
+
+def _figure(result: ScreeningResult, region: Region, look: Look) -> go.Figure:
+    """The image with its axes in pixels of the frame, the region outlined."""
+    picture, factor = plain_picture(result, look)
+    columns, rows = picture.width * factor, picture.height * factor
+    steps = [(i + 0.5) / _GRID for i in range(_GRID)]
+    grid = go.Scatter(
+        x=[columns * across for _ in steps for across in steps],
+        y=[rows * down for down in steps for _ in steps],
+        mode="markers",
+        marker={"opacity": 0, "size": 2},
+        hoverinfo="none",
+        showlegend=False,
+    )
+    figure = go.Figure(grid)
+    figure.add_layout_image(
+        source=picture, x=0, y=0, sizex=columns, sizey=rows, xref="x", yref="y", sizing="stretch", layer="below"
+    )
+    x0, y0, x1, y1 = region.box_xyxy
+    figure.add_shape(type="rect", x0=x0, y0=y0, x1=x1, y1=y1, line={"color": HIGHLIGHT, "width": 2})
+    figure.update_layout(
+        height=_HEIGHT_PX,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        dragmode="select",
+        paper_bgcolor="black",
+        plot_bgcolor="black",
+        xaxis={"range": [0, columns], "visible": False, "constrain": "domain"},
+        yaxis={"range": [rows, 0], "visible": False, "scaleanchor": "x", "constrain": "domain"},
+        newselection={"line": {"color": HIGHLIGHT, "width": 2, "dash": "solid"}},
+    )
+    return figure

@@ -1,0 +1,112 @@
+"""From an image to a ScreeningResult, with what the person chose; results are kept for this session only."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from core import registry
+from core.manifest import Manifest
+from core.records import Laterality, Region, Regions, ScreeningResult
+from pages.parts.source import Chosen
+
+_KEPT_RESULTS = 8
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a person chose for one image; None = as the program proposes."""
+
+    method: str
+    point: str
+    laterality: Laterality | None = None
+    regions: Regions | None = None
+
+
+def read_choices(manifest: Manifest, file_sha256: str) -> Choices:
+    """The choices of this session; widgets further down the page write them."""
+    state, task = st.session_state, manifest.task
+    return Choices(
+        method=state.get(f"{task}.method", manifest.explanation.default_method),
+        point=state.get(f"{task}.point", manifest.default_point.id),
+        laterality=state.get(f"{task}.laterality.{file_sha256[:12]}"),
+        regions=state.get(_regions_key(task, file_sha256)),
+    )
+
+
+def keep_region(task_id: str, result: ScreeningResult, index: int, region: Region) -> None:
+    """Remember a redrawn region of this image."""
+    regions = (*result.regions[:index], region, *result.regions[index + 1 :])
+    st.session_state[_regions_key(task_id, result.study.file_sha256)] = regions
+
+
+def forget_regions(task_id: str, file_sha256: str) -> None:
+    """Back to the proposed regions."""
+    st.session_state.pop(_regions_key(task_id, file_sha256), None)
+
+
+def _regions_key(task_id: str, file_sha256: str) -> str:
+    return f"{task_id}.regions.{file_sha256[:12]}"
+
+
+def is_kept(manifest: Manifest, chosen: Chosen, choices: Choices) -> bool:
+    """Whether the answer is at hand, so that nothing needs to be announced."""
+    return _key(manifest, chosen, choices) in _results(manifest.task)
+
+
+def screen_once(
+    manifest: Manifest, chosen: Chosen, choices: Choices, screen: Callable[..., ScreeningResult], model: object
+) -> ScreeningResult:
+    """The result for these choices, with the confirmation given earlier for the same image and the same reasons.
+
+    Raises:
+        ScreeningError: See `core.screening.screen`.
+    """
+    kept = _results(manifest.task)
+    key = _key(manifest, chosen, choices)
+    if key not in kept:
+        result = screen(
+            chosen.study,
+            model,
+            regions=choices.regions,
+            laterality=choices.laterality,
+            method=choices.method,
+            point=choices.point,
+            read_ms=round(chosen.read_ms, 2),
+        )
+        kept[key] = result
+        while len(kept) > _KEPT_RESULTS:
+            del kept[next(iter(kept))]
+    result = kept[key]
+    if _confirmation(result) in st.session_state.get(f"{manifest.task}.confirmed", ()):
+        return replace(result, gate=replace(result.gate, confirmed=True))
+    return result
+
+
+def confirm(task_id: str, result: ScreeningResult) -> None:
+    """A person saw these reasons for this image and wants the score all the same."""
+    key = f"{task_id}.confirmed"
+    st.session_state[key] = (*st.session_state.get(key, ()), _confirmation(result))
+
+
+def _confirmation(result: ScreeningResult) -> Key:
+    return (result.study.file_sha256, *(check.code for check in result.gate.reasons))
+
+
+def _key(manifest: Manifest, chosen: Chosen, choices: Choices) -> Key:
+    return (chosen.study.file_sha256, manifest.weights.sha256, choices)
+
+
+def _results(task_id: str) -> dict[Key, ScreeningResult]:
+    results: dict[Key, ScreeningResult] = st.session_state.setdefault(f"{task_id}.results", {})
+    return results
+
+
+def installed_manifest(task_id: str) -> Manifest | None:
+    """Manifest of the task's model, None without weights; read anew each run, so that new weights show at once.
+
+    Raises:
+        WeightsError: The manifest is there and wrong.
+    """
+    return registry.default_manifest(task_id)

@@ -1,0 +1,38 @@
+"""The tabs below the result. Only the open one is computed; a change of tab does not run the page above again."""
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.manifest import Manifest
+from core.records import ScreeningResult, Study
+from core.task import Task
+from pages.parts.card import show_card
+from pages.parts.explanation_check import show_explanation_check
+from pages.parts.performance import show_performance
+from pages.parts.words import LANGUAGE, t
+
+if TYPE_CHECKING:
+    from pages.parts.task_page import TaskView
+
+
+@st.fragment
+def show_tabs(view: "TaskView", task: Task, manifest: Manifest, study: Study | None, result: ScreeningResult | None) -> None:
+    """Performance, explanation check, the task's own, model card, method."""
+    own_title, show_own = view.own_tab
+    titles = [t("Performance"), t("Explanation check"), own_title, t("Model card"), t("Method")]
+    # A tab's state is its title, which changes with the language: the place is remembered instead.
+    place, key = f"{task.id}.tab", f"{task.id}.tabs.{st.session_state.get(LANGUAGE)}"
+    kept = titles[st.session_state.get(place, 0)]
+    tabs = st.tabs(titles, default=kept, key=key, on_change="rerun")
+    index = next((i for i, tab in enumerate(tabs) if tab.open), 0)
+    st.session_state[place] = index
+    shows = (
+        lambda: show_performance(task, manifest),
+        lambda: show_explanation_check(task, manifest, result),
+        lambda: show_own(study, result),
+        lambda: show_card(task, manifest),
+        lambda: view.show_method(task, manifest),
+    )
+    with tabs[index]:
+        shows[index]()

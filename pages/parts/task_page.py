@@ -1,0 +1,135 @@
+"""The one body of all task pages: image, checks, result, and the tabs below."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core import registry
+from core.errors import ScreeningError, WeightsError
+from core.manifest import Manifest
+from core.records import ScreeningResult, Study
+from core.task import Task
+from pages.parts.errors import show_error
+from pages.parts.frame import show_badge
+from pages.parts.result import show_result
+from pages.parts.road import Choices, installed_manifest, is_kept, read_choices, screen_once
+from pages.parts.source import Chosen, choose_image
+from pages.parts.tabs import show_tabs
+from pages.parts.viewer import show_viewer
+from pages.parts.words import t
+
+_WAITING_PX = 560
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """What one task adds to the common body.
+
+    Attributes:
+        task_id: The task.
+        own_tab: Title and content of its own tab; the content gets the study and the result, None where there is none.
+        show_next_step: Advice below the checks.
+        show_method: Content of the tab "Method".
+    """
+
+    task_id: str
+    own_tab: tuple[str, Callable[[Study | None, ScreeningResult | None], None]]
+    show_next_step: Callable[[ScreeningResult], None]
+    show_method: Callable[[Task, Manifest], None]
+
+
+def show_task(view: TaskView) -> None:
+    """The whole page."""
+    task = registry.task(view.task_id)
+    try:
+        manifest = installed_manifest(task.id)
+    except WeightsError as error:
+        st.title(t(task.title))
+        show_error(error)
+        return
+    _show_header(task, manifest)
+    if manifest is None:
+        _show_no_weights(task)
+        return
+    chosen = _chosen_or_said(task)
+    result = None
+    left, right = st.columns([6, 5], gap="medium")
+    with left:
+        left_place = st.empty()
+    with right:
+        right_place = st.empty()
+    if chosen is None:
+        _show_nothing_chosen(task, left_place)
+    else:
+        result = _screened_or_said(task, manifest, chosen, left_place, right_place, view)
+    show_tabs(view, task, manifest, chosen.study if chosen else None, result)
+
+
+def _show_header(task: Task, manifest: Manifest | None) -> None:
+    st.title(t(task.title))
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        facts = [t(task.image_kind)]
+        if manifest is not None:
+            facts += [manifest.architecture.name, t("weights {version}", version=manifest.version)]
+            facts += [f"`{manifest.weights.sha256[:8]}`"]
+        st.caption(" · ".join(facts), width="content")
+        if manifest is not None:
+            show_badge(manifest, in_full=True)
+
+
+def _show_no_weights(task: Task) -> None:
+    with st.container(border=True):
+        st.markdown("#### :material/download: " + t("No weights are installed for this task"))
+        st.markdown(
+            t("The other tasks work. To make weights for this one, run this command in the folder of the program:")
+        )
+        st.code(f".venv/bin/python -m core train {task.id}", language=None)
+
+
+def _show_nothing_chosen(task: Task, place: DeltaGenerator) -> None:
+    with place.container(border=True):
+        st.markdown("#### :material/upload_file: " + t("No image yet"))
+        st.markdown(t("Wanted: {kind}. Drop a file above, or choose a sample.", kind=t(task.image_kind)))
+
+
+def _chosen_or_said(task: Task) -> Chosen | None:
+    try:
+        return choose_image(task.id)
+    except ScreeningError as error:
+        show_error(error)
+        return None
+
+
+def _screened_or_said(
+    task: Task,
+    manifest: Manifest,
+    chosen: Chosen,
+    left: DeltaGenerator,
+    right: DeltaGenerator,
+    view: TaskView,
+) -> ScreeningResult | None:
+    """Screen and show; on the way the final layout stands there empty."""
+    choices = read_choices(manifest, chosen.study.file_sha256)
+    if not is_kept(manifest, chosen, choices):
+        left.skeleton(height=_WAITING_PX)
+        right.skeleton(height=_WAITING_PX)
+    try:
+        result = _screen(manifest, chosen, choices)
+    except ScreeningError as error:
+        with left.container():
+            show_error(error)
+        right.empty()
+        return None
+    with left.container():
+        show_viewer(task, manifest, result, choices)
+    with right.container():
+        show_result(task, manifest, result, choices, view.show_next_step)
+    return result
+
+
+def _screen(manifest: Manifest, chosen: Chosen, choices: Choices) -> ScreeningResult:
+    from core import screening  # loads torch: not before the page stands
+
+    return screen_once(manifest, chosen, choices, screening.screen, screening.load(manifest.task))

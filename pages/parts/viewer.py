@@ -1,0 +1,123 @@
+"""The left column: image and overlay, and how they are shown."""
+
+import streamlit as st
+
+from core.manifest import Manifest
+from core.records import ScreeningResult, Study
+from core.task import Task
+from pages.parts.picture import Layout, Look, heatmaps, sheet_bytes
+from pages.parts.redraw import show_redraw
+from pages.parts.road import Choices
+from pages.parts.words import t
+
+_STRENGTH_PERCENT = 55
+_LAYOUTS: tuple[Layout, ...] = ("auto", "beside", "stacked", "overlay")
+
+
+def show_viewer(task: Task, manifest: Manifest, result: ScreeningResult, choices: Choices) -> None:
+    """The picture on top, its controls below."""
+    look = read_look(task.id, result.study)
+    with st.container(border=True, key=f"{task.id}.viewer"):
+        st.image(sheet_bytes(result, look), width="stretch", alt=_alt(task, result))
+        _show_side(task, result)
+        if result.gate.outcome == "refused":
+            _show_display_popover(task.id, manifest, result.study)
+            return
+        _show_controls(task.id, manifest, result, choices)
+        show_redraw(task, result, look)
+
+
+def read_look(task_id: str, study: Study) -> Look:
+    """How the picture is to be shown; the widgets below it write this."""
+    state, sha = st.session_state, study.file_sha256[:12]
+    center, width = state.get(f"{task_id}.center.{sha}"), state.get(f"{task_id}.width.{sha}")
+    return Look(
+        window=(float(center), float(width)) if center is not None and width is not None else None,
+        inverted=bool(state.get(f"{task_id}.inverted", False)),
+        strength=state.get(f"{task_id}.strength", _STRENGTH_PERCENT) / 100,
+        layout=state.get(f"{task_id}.layout", "auto"),
+    )
+
+
+def _alt(task: Task, result: ScreeningResult) -> str:
+    if not result.gate.shows_score:
+        return t("The image. No overlay is shown yet.")
+    return t(
+        "The image, and the same image with the explanation. The frame marks: {region}.", region=t(task.region_name)
+    )
+
+
+def _show_side(task: Task, result: ScreeningResult) -> None:
+    """Where the header does not tell the side, a person may."""
+    if not (task.has_sides and result.study.laterality is None and len(result.regions) == 1):
+        return
+    names = {"L": t("Left"), "R": t("Right")}
+    st.segmented_control(
+        t("Side of the body (not in the file; taken as left)"),
+        list(names),
+        format_func=names.__getitem__,
+        key=f"{task.id}.laterality.{result.study.file_sha256[:12]}",
+    )
+
+
+def _show_controls(task_id: str, manifest: Manifest, result: ScreeningResult, choices: Choices) -> None:
+    from core.engine.explain import METHODS  # torch is loaded by now
+
+    method, strength, more = st.columns([5, 5, 2], vertical_alignment="bottom")
+    with method:
+        methods = list(METHODS)
+        st.selectbox(
+            t("Explanation"),
+            methods,
+            index=methods.index(choices.method),
+            format_func=lambda method: METHODS[method].name,
+            key=f"{task_id}.method",
+        )
+    with strength:
+        st.slider(t("Overlay"), 0, 100, _STRENGTH_PERCENT, 5, format="%d %%", key=f"{task_id}.strength")
+    with more:
+        _show_display_popover(task_id, manifest, result.study)
+    st.caption(t(METHODS[choices.method].sentence))
+    if result.gate.shows_score and not any(heatmap.has_evidence for heatmap in heatmaps(result)):
+        st.info(
+            t("No positive evidence: nothing in the image raised the score, so nothing is drawn."),
+            icon=":material/info:",
+        )
+
+
+def _show_display_popover(task_id: str, manifest: Manifest, study: Study) -> None:
+    with st.popover("", icon=":material/tune:", help=t("Display"), key=f"{task_id}.display", width="stretch"):
+        if study.frame.unit != "rgb":
+            _show_window(task_id, study)
+        st.toggle(t("Invert"), key=f"{task_id}.inverted")
+        names = {
+            "auto": t("By shape"),
+            "beside": t("Side by side"),
+            "stacked": t("One above the other"),
+            "overlay": t("Overlay only"),
+        }
+        st.radio(t("Layout"), _LAYOUTS, format_func=names.__getitem__, key=f"{task_id}.layout")
+        points = {point.id: point for point in manifest.operating_points}
+        if len(points) > 1:
+            st.radio(
+                t("Operating point"),
+                list(points),
+                format_func=lambda name: f"{points[name].threshold:.2f} · {points[name].chosen_for}",
+                key=f"{task_id}.point",
+            )
+
+
+def _show_window(task_id: str, study: Study) -> None:
+    """Sliders in the frame's own units; their start is what the file asks for, else its whole range."""
+    frame, sha = study.frame, study.file_sha256[:12]
+    low, high = float(frame.pixels.min()), float(frame.pixels.max())
+    if high <= low:
+        return
+    center, width = frame.window or ((low + high) / 2, high - low)
+    span = high - low
+    first, last = min(low, center), max(high, center)
+    st.slider(t("Window center"), first, last, float(center), span / 200, format="%.0f", key=f"{task_id}.center.{sha}")
+    widest = max(2 * span, width)
+    st.slider(
+        t("Window width"), 1.0, widest, float(max(1.0, width)), span / 200, format="%.0f", key=f"{task_id}.width.{sha}"
+    )
