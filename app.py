@@ -3,10 +3,12 @@
 import streamlit as st
 
 from pages.parts.frame import show_sidebar_foot
+from pages.parts.markup import apply_style
 from pages.parts.menu import page_of, sections
 from pages.parts.words import settle_language
 
-st.set_page_config(page_title="Fivefold", page_icon="🩻", layout="wide")
+st.set_page_config(page_title="Fivefold", page_icon="🩻", layout="wide", initial_sidebar_state=248)
+apply_style()
 settle_language()
 page = st.navigation({title: [page_of(entry) for entry in entries] for title, entries in sections().items()})
 show_sidebar_foot()

@@ -3,9 +3,10 @@
 import streamlit as st
 
 from pages.parts.cards import show_cards
-from pages.parts.menu import show_link
+from pages.parts.router import through_router
 from pages.parts.words import t
 
+through_router()
 st.title("Fivefold")
 st.markdown(t("Screen medical images, see why the model answered, and measure it on labelled data."))
 st.caption(t("Everything runs on this machine: no image and no number leaves it."))
@@ -21,4 +22,3 @@ with middle:
     )
 with right:
     st.markdown(":material/tune: " + t("**Operating point.** Move the threshold and the prevalence, see what follows."))
-show_link("manual", t("How to read a result: the user manual"), "menu_book")

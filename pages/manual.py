@@ -1,3 +1,7 @@
-import streamlit as st
-from pages.parts.words import t
-st.title(t("User manual"))
+"""The user manual."""
+
+from pages.parts.manual import show_manual
+from pages.parts.router import through_router
+
+through_router()
+show_manual()

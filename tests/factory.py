@@ -19,8 +19,7 @@ from core.records import Phantom
 from core.tasks.hip_osteoporosis.phantom import make_phantom
 
 N_PHANTOMS, N_KEPT = 360, 100
-T_SCORE_SD = 1.15
-DARK = 1e-3  # a signal at or below this is black
+DEVIATION = 1.15  # standard deviation of the T-score
 
 
 # --- networks --------------------------------------------------------------------------------------------------------
@@ -111,8 +110,8 @@ def manifest_facts() -> dict[str, Any]:
                 "threshold_high": 0.6,
                 "chosen_for": "Youden's index",
                 "chosen_on": "validation",
-                "sensitivity": estimate,
-                "specificity": estimate,
+                "sensitivity": dict(estimate),
+                "specificity": dict(estimate),
                 "data": "test phantoms",
                 "n": 600,
             }
@@ -230,8 +229,8 @@ def hip_phantoms() -> tuple[tuple[HipCase, ...], tuple[Phantom, ...]]:
 class FixedNoise(np.random.Generator):
     """Gives a pair of phantoms the same nuisance.
 
-    NumPy's Poisson takes a number of draws that depends on its rate, so that two phantoms with different causes would see different
-    random numbers after it. Here the counts come from normal numbers of their own: the same ones in both, and always as many.
+    NumPy's Poisson takes a number of draws that depends on its rate, so that after it two phantoms with different causes would
+    see different random numbers. Here the counts come from normal numbers of their own: the same in both, and always as many.
     """
 
     def __init__(self, seed: list[int]) -> None:

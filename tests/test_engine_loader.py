@@ -1,5 +1,6 @@
 """Weights are verified, strict, frozen and loaded once; anything else is refused with a reason."""
 
+import json
 import os
 import pickle
 import threading
@@ -221,7 +222,6 @@ def test_missing_or_wrong_kind_of_file_is_refused(folder: Path, place: str) -> N
 def test_manifest_out_of_schema_is_refused_by_the_name_of_its_field(
     folder: Path, where: str, change: Callable[[dict[str, Any]], object]
 ) -> None:
-    import json
 
     facts = manifest_facts()
     change(facts)

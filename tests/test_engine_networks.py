@@ -25,8 +25,15 @@ def torchvision_twin(name: str, network: Network) -> nn.Module:
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def named(request: pytest.FixtureRequest) -> tuple[str, Network]:
+    """A random network whose batch norms have seen one batch: without, GoogLeNet gives the same output for every input."""
     torch.manual_seed(3)
-    return request.param, Network(request.param).eval()
+    network = Network(request.param)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        network(torch.randn(8, 3, 96, 96))
+    return request.param, network.eval()
 
 
 def test_offered_architectures() -> None:
@@ -55,7 +62,7 @@ def test_same_output_as_torchvision_and_as_both_halves(named: tuple[str, Network
     assert activations.target.shape == (2, LAST_CHANNELS[name], 3, 3)
     assert torch.equal(whole, halves)
     torch.testing.assert_close(whole, plain, rtol=1e-5, atol=1e-6)
-    assert not torch.allclose(whole[0], whole[1], atol=1e-7)
+    assert abs(float(whole[0] - whole[1])) > 1e-4
 
 
 def test_head_leaves_its_input_as_it_was_and_gives_gradients(named: tuple[str, Network]) -> None:
@@ -76,7 +83,8 @@ def test_loss_is_binary_cross_entropy_of_the_logit(named: tuple[str, Network]) -
         p = scores(network(x)).double()
         loss = network.loss(x, targets)["loss"]
     expected = -(torch.log(p[0]) + torch.log(1 - p[1])) / 2
-    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+    assert p.max() < 1
+    assert float(loss) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_last_layer_gives_the_logit(named: tuple[str, Network]) -> None:

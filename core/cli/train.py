@@ -118,4 +118,6 @@ def _pack(options: argparse.Namespace) -> Any:
         training = data.phantom_cases(options.data_seed, "training", options.phantoms)
         test = data.phantom_cases(options.data_seed, "test", options.test_phantoms)
         facts = data.phantom_facts(options.data_seed, options.phantoms, options.test_phantoms)
+    if options.pack:
+        facts["pack_command"] = options.command_line
     return collect(options.task, training, test, facts, options.data_seed)

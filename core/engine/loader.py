@@ -56,7 +56,7 @@ def load_model(folder: Path, build: Builder, device: torch.device) -> Model:
         ) from error
     if sum(p.numel() for p in network.parameters()) != declared.parameters:
         raise WeightsError(f"{folder.name}: the number of parameters differs from the manifest")
-    if not all(bool(torch.isfinite(p).all()) for p in network.parameters()):
+    if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):  # running statistics too
         raise WeightsError(f"{folder.name}: a weight is not a finite number")
     network.requires_grad_(False).eval().to(device)
     return Model(manifest, network, device, folder)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects, gaussian_filter, grey_opening, label, laplace
 
-from core.imaging.display import apply_percentiles, to_grey
+from core.imaging.display import apply_percentiles, percentiles, to_grey
 from core.imaging.resample import fit_within
 from core.records import Frame
 
@@ -46,7 +46,7 @@ def measure(frame: Frame) -> Quality:
     variance = float(small.var())
     is_blank = bool(np.ptp(grey) == 0 or variance < 1e-7)
     smooth = gaussian_filter(small, 1.0)
-    low, high, brightest = (float(value) for value in np.percentile(grey, [5, 95, 99.8]))
+    low, high, brightest = percentiles(grey, [5, 95, 99.8])
     spread = float(np.subtract(*np.percentile(small, [95, 5])))
     return Quality(
         short_side=min(rows, columns),

@@ -216,7 +216,7 @@ def publish(
                 _dataset("validation", facts["training_name"], facts["licence"], pack, validation),
                 _dataset("test", facts["test_name"], facts["licence"], pack, test),
             ),
-            command=command,
+            command="\n".join(filter(None, (facts.get("pack_command"), command))),
             seed=recipe.seed,
             code_revision=_revision(),
             date=f"{datetime.now(UTC):%Y-%m-%d}",

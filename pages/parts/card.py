@@ -1,12 +1,14 @@
 """Tab "Model card": the manifest of the weights as tables a person can read."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 
 from core.figures.style import number
 from core.manifest import Manifest, Metric, OperatingPoint
 from core.task import Task
-from pages.parts.frame import short_provenance
+from pages.parts.frame import network_name, short_provenance
 from pages.parts.words import t
 
 Rows = list[tuple[str, str]]
@@ -21,11 +23,15 @@ def show_card(task: Task, manifest: Manifest) -> None:
         _show_pairs(t("How it was made"), _making(manifest))
     with right:
         st.markdown(f"**{t('Intended use')}**")
-        st.markdown(manifest.intended_use)
+        st.markdown(t(manifest.intended_use))
         st.markdown(f"**{t('Limitations')}**")
-        st.markdown("\n".join(f"- {line}" for line in manifest.limitations) or t("not reported"))
-        _show_table(t("Changes"), (t("Version"), t("Date"), t("Change")), [(c.version, c.date, c.text) for c in manifest.changelog])
-    heads = (t("Metric"), t("Value"), t("95 % interval"), "n", t("Data"), t("Note"))
+        st.markdown("\n".join(f"- {t(line)}" for line in manifest.limitations) or t("not reported"))
+        _show_table(
+            t("Changes"),
+            (t("Version"), t("Date"), t("Change")),
+            [(c.version, c.date, c.text) for c in manifest.changelog],
+        )
+    heads: Sequence[str] = (t("Metric"), t("Value"), t("95 % interval"), "n", t("Data"), t("Note"))
     _show_table(t("Held-out results"), heads, [_metric(metric) for metric in manifest.metrics])
     heads = (t("Threshold"), t("Chosen for"), t("Chosen on"), t("Sensitivity"), t("Specificity"), "n", t("Measured on"))
     _show_table(t("Operating points"), heads, [_point(point) for point in manifest.operating_points])
@@ -38,22 +44,35 @@ def _identity(task: Task, manifest: Manifest) -> Rows:
     return [
         (t("Task"), t(task.title)),
         (t("Model"), f"{manifest.model} {manifest.version}"),
-        (t("Network"), manifest.architecture.name),
+        (t("Network"), network_name(manifest)),
         (t("Labels"), ", ".join(t(label.name) for label in task.labels if label.id in manifest.labels)),
         (t("Parameters"), f"{manifest.weights.parameters:,}".replace(",", "\u2009")),
-        (t("Weights file"), f"{manifest.weights.file}, {manifest.weights.bytes / 1e6:.1f} MB, {manifest.weights.dtype}"),
-        ("SHA-256", manifest.weights.sha256),
+        (
+            t("Weights file"),
+            f"{manifest.weights.file}, {manifest.weights.bytes / 1e6:.1f} MB, {manifest.weights.dtype}",
+        ),
+        ("SHA-256", _in_groups(manifest.weights.sha256)),
     ]
+
+
+def _in_groups(digest: str) -> str:
+    """Groups of eight, so that a narrow column can break the line."""
+    return " ".join(digest[start : start + 8] for start in range(0, len(digest), 8))
 
 
 def _input(manifest: Manifest) -> Rows:
     spec, ages = manifest.input, manifest.eligible_age_years
-    steps = [f"{step.name} ({_options(step.parameters)})" if step.parameters else step.name for step in manifest.transforms]
+    steps = [
+        f"{step.name} ({_options(step.parameters)})" if step.parameters else step.name for step in manifest.transforms
+    ]
     return [
         (t("Modality"), ", ".join(spec.modality)),
         (t("Size"), f"{spec.size[0]} × {spec.size[1]} × {spec.channels}"),
         (t("Steps"), "; ".join(steps)),
-        (t("Age range"), t("{low} to {high} years", low=f"{ages[0]:g}", high=f"{ages[1]:g}") if ages else t("not reported")),
+        (
+            t("Age range"),
+            t("{low} to {high} years", low=f"{ages[0]:g}", high=f"{ages[1]:g}") if ages else t("not reported"),
+        ),
         (t("Explained layer"), manifest.explanation.layer),
     ]
 
@@ -83,8 +102,10 @@ def _metric(metric: Metric) -> tuple[str, ...]:
 
 
 def _point(point: OperatingPoint) -> tuple[str, ...]:
-    estimates = [f"{number(e.value)} ({number(e.low)}–{number(e.high)})" for e in (point.sensitivity, point.specificity)]
-    return (number(point.threshold, 3), point.chosen_for, point.chosen_on, *estimates, str(point.n), point.data)
+    estimates = [
+        f"{number(e.value)} ({number(e.low)}–{number(e.high)})" for e in (point.sensitivity, point.specificity)
+    ]
+    return (number(point.threshold, 3), t(point.chosen_for), point.chosen_on, *estimates, str(point.n), point.data)
 
 
 def _show_pairs(title: str, rows: Rows) -> None:
@@ -92,7 +113,7 @@ def _show_pairs(title: str, rows: Rows) -> None:
     st.table(pd.DataFrame(rows), hide_index=True, hide_header=True, border="horizontal")
 
 
-def _show_table(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _show_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     st.markdown(f"**{title}**")
     if not rows:
         st.markdown(t("not reported"))

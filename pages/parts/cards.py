@@ -14,13 +14,30 @@ _COLUMNS = 3
 
 
 def show_cards() -> None:
-    """Rows of cards; a row is always three wide, so that a card keeps its width whatever their number."""
+    """Rows of cards, always three wide, so that a card keeps its width; what is free in the last row tells how to begin."""
     tasks = [task for task in registry.tasks().values() if has_page(task.id)]
     for start in range(0, len(tasks), _COLUMNS):
         row = tasks[start : start + _COLUMNS]
-        for column, task in zip(st.columns(_COLUMNS), row, strict=False):
+        free = _COLUMNS - len(row)
+        columns = st.columns([1] * len(row) + ([free] if free else []))
+        for column, task in zip(columns, row, strict=False):
             with column.container(border=True, height="stretch", key=f"card.{task.id}"):
                 _show_card(task)
+        if free:
+            with columns[-1].container(border=True, height="stretch", key="card.first"):
+                _show_first_steps()
+
+
+def _show_first_steps() -> None:
+    st.markdown(f"#### :material/flag: {t('First time here')}")
+    steps = (
+        t("Open a task. A sample is examined at once: a phantom, a simulated image whose truth is known."),
+        t("Read the checks, then on which side of the operating point the score lies."),
+        t("Look at the explanation, and test it in its own tab."),
+        t("Upload your own DICOM, PNG or JPEG file. Its name, id and dates are not kept."),
+    )
+    st.markdown("\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1)))
+    show_link("manual", t("User manual"), "menu_book")
 
 
 def _show_card(task: Task) -> None:

@@ -33,7 +33,8 @@ def show_checks(result: ScreeningResult) -> None:
 
 def _line(check: Check) -> str:
     words = {"passed": "", "confirm": t("question"), "refused": t("refused")}[check.outcome]
-    return f"{_ICONS[check.outcome]} {t(check.message, **check.values)}" + (f" · *{words}*" if words else "")
+    line = f"{_ICONS[check.outcome]} {t(check.message, **check.values)}"
+    return f"{line} · *{words}*" if words else f":small[{line}]"
 
 
 def show_confirmation(task_id: str, result: ScreeningResult) -> None:

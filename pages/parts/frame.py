@@ -6,6 +6,19 @@ from core import __version__
 from core.manifest import Manifest
 from pages.parts.words import show_language_chooser, t
 
+_NETWORKS = {
+    "resnet18": "ResNet18",
+    "resnet34": "ResNet34",
+    "googlenet": "GoogLeNet",
+    "densenet121": "DenseNet121",
+    "vgg16": "VGG16",
+}
+
+
+def network_name(manifest: Manifest) -> str:
+    """The network as papers spell it."""
+    return _NETWORKS.get(manifest.architecture.name, manifest.architecture.name)
+
 
 def show_sidebar_foot() -> None:
     """Language and the line that stands on every page."""

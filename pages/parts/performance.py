@@ -8,7 +8,7 @@ from core.figures.calibration import calibration_alt, calibration_figure
 from core.figures.confusion import confusion_alt, confusion_figure
 from core.figures.curves import precision_recall_alt, precision_recall_figure, roc_alt, roc_figure
 from core.figures.scores import score_distribution_alt, score_distribution_figure
-from core.figures.style import number, percent
+from core.figures.style import number
 from core.manifest import Manifest
 from core.metrics.calibration import calibration_report
 from core.metrics.confusion import classification_report, confusion_matrix
@@ -20,7 +20,7 @@ from core.task import Task
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.frame import held_out_name
 from pages.parts.held_out import HeldOut, curve_of, held_out
-from pages.parts.words import t, translator
+from pages.parts.words import percent, t, translator
 
 
 def show_performance(task: Task, manifest: Manifest) -> None:
@@ -70,10 +70,18 @@ def _show_threshold(task_id: str, manifest: Manifest, cases: HeldOut) -> Operati
                 round(own, 2),
                 0.01,
                 key=f"{task_id}.performance.threshold",
+                persist_state="session",
             )
         with right:
             prevalence = st.number_input(
-                t("Prevalence, %"), 0.1, 99.9, round(100 * share, 1), 1.0, format="%.1f", key=f"{task_id}.performance.prevalence"
+                t("Prevalence, %"),
+                0.1,
+                99.9,
+                round(100 * share, 1),
+                1.0,
+                format="%.1f",
+                key=f"{task_id}.performance.prevalence",
+                persist_state="session",
             )
         # The slider has two digits; left alone it means the exact operating point.
         exact = own if threshold == round(own, 2) else threshold
@@ -87,7 +95,9 @@ def _show_threshold(task_id: str, manifest: Manifest, cases: HeldOut) -> Operati
         for column, (name, interval) in zip(st.columns(4), shown, strict=True):
             with column:
                 _show_interval(name, interval)
-        st.caption(t("Predictive values hold for the prevalence above: where fewer have the finding, fewer alarms are right."))
+        st.caption(
+            t("Predictive values hold for the prevalence above: where fewer have the finding, fewer alarms are right.")
+        )
     return point
 
 
@@ -96,7 +106,11 @@ def _show_interval(name: str, interval: Interval | None) -> None:
         st.metric(name, "–", t("nobody"), delta_color="off", delta_arrow="off")
         return
     st.metric(
-        name, number(interval.value), f"{number(interval.low)}–{number(interval.high)}", delta_color="off", delta_arrow="off"
+        name,
+        number(interval.value),
+        f"{number(interval.low)}–{number(interval.high)}",
+        delta_color="off",
+        delta_arrow="off",
     )
 
 
@@ -115,7 +129,10 @@ def _show_observers(task_id: str, cases: HeldOut) -> None:
     alt = bar_with_intervals_alt(names, *values, title=title, n_cases=len(cases.y_true), t=translator())
     show_chart(figure, f"{task_id}.observers", alt)
     st.caption(
-        t("The ideal observer is a logistic regression on the phantom's true marker values: no reader of the image can do better.")
+        t(
+            "The ideal observer is a logistic regression on the phantom's true marker values: "
+            "no reader of the image can do better."
+        )
     )
 
 
@@ -136,7 +153,13 @@ def _show_confusion(task: Task, cases: HeldOut, threshold: float) -> None:
     rows = [(name, c.precision, c.recall, c.f1, str(c.support)) for name, c in zip(names, report.classes, strict=True)]
     rows += [
         (t("Macro average"), report.macro.precision, report.macro.recall, report.macro.f1, str(report.n_cases)),
-        (t("Weighted average"), report.weighted.precision, report.weighted.recall, report.weighted.f1, str(report.n_cases)),
+        (
+            t("Weighted average"),
+            report.weighted.precision,
+            report.weighted.recall,
+            report.weighted.f1,
+            str(report.n_cases),
+        ),
     ]
     heads = (t("Class"), t("Precision"), t("Recall"), "F1", t("Support"))
     table = [(name, number(p), number(r), number(f), n) for name, p, r, f, n in rows]

@@ -9,10 +9,11 @@ from PIL import Image
 
 from core.imaging.display import to_display
 from core.imaging.overlay import as_rgb, blend, draw_regions, png_bytes
-from core.imaging.resample import fit_within
+from core.imaging.resample import crop_resize, fit_within
 from core.records import Frame, Heatmap, Region, ScreeningResult
 
 LONGEST_PX = 1100
+SMALLEST_PX = 880  # smaller images are enlarged, so that lines drawn on them stay sharp
 _GAP_PX = 6
 _MAX_PNG_BYTES = 900_000
 _JPEG_QUALITY = 90
@@ -77,6 +78,11 @@ def _display(frame: Frame, look: Look) -> Any:
 def _small(display: Any) -> tuple[Any, float]:
     """RGB bytes of a copy that fits the screen, and the factor back to the frame."""
     if display.ndim == 2:
+        rows, columns = display.shape
+        if max(rows, columns) < SMALLEST_PX:
+            factor = max(rows, columns) / SMALLEST_PX
+            size = (round(rows / factor), round(columns / factor))
+            return as_rgb(crop_resize(display, (0, 0, columns, rows), size)), factor
         small, factor = fit_within(display, LONGEST_PX)
         return as_rgb(small), factor
     step = -(-max(display.shape[:2]) // LONGEST_PX)

@@ -24,7 +24,7 @@ def show_redraw(task: Task, result: ScreeningResult, look: Look) -> None:
         return
     sha = result.study.file_sha256
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        is_open = st.toggle(t("Redraw the region"), key=f"{task.id}.redraw")
+        is_open = st.toggle(t("Redraw the region"), key=f"{task.id}.redraw", persist_state="session")
         if any(region.source == "user" for region in result.regions):
             st.badge(t("Region drawn by hand"), icon=":material/draw:", color="blue")
             st.button(
@@ -55,15 +55,15 @@ def _show_drawing(task: Task, result: ScreeningResult, look: Look) -> None:
     boxes = event.selection.get("box", [])
     drawn = _ordered(boxes[-1]["x"], boxes[-1]["y"]) if boxes else region.box_xyxy
     with st.form(f"{key}.numbers", border=False):
-        columns = st.columns(4)
         names = (t("Left edge"), t("Top edge"), t("Right edge"), t("Bottom edge"))
-        numbers = [
-            column.number_input(name, value=round(value), step=1, key=f"{key}.{name_id}.{round(value)}")
-            for column, name, value, name_id in zip(columns, names, drawn, ("x0", "y0", "x1", "y1"), strict=True)
-        ]
-        is_sent = st.form_submit_button(t("Examine this region"), icon=":material/crop_free:")
-    if is_sent:
-        _use(task.id, result, index, _ordered(numbers[::2], numbers[1::2]))
+        keys = [f"{key}.{edge}.{round(value)}" for edge, value in zip(("x0", "y0", "x1", "y1"), drawn, strict=True)]
+        for column, name, value, number_key in zip(st.columns(4), names, drawn, keys, strict=True):
+            column.number_input(name, value=round(value), step=1, key=number_key)
+        st.form_submit_button(
+            t("Examine this region"), icon=":material/crop_free:", on_click=_use, args=(task.id, result, index, keys)
+        )
+    if st.session_state.pop(f"{task.id}.redraw.refused", False):
+        st.warning(t("The region is too small: at least {n} pixels a side are needed.", n=_MIN_SIDE_PX))
 
 
 def _which(task_id: str, result: ScreeningResult) -> int:
@@ -75,6 +75,7 @@ def _which(task_id: str, result: ScreeningResult) -> int:
         range(len(result.regions)),
         format_func=lambda index: names[result.regions[index].laterality],
         key=f"{task_id}.redraw.which",
+        persist_state="session",
         default=0,
         required=True,
     )
@@ -85,14 +86,15 @@ def _ordered(x: Any, y: Any) -> Box:
     return (float(min(x)), float(min(y)), float(max(x)), float(max(y)))
 
 
-def _use(task_id: str, result: ScreeningResult, index: int, box: Box) -> None:
+def _use(task_id: str, result: ScreeningResult, index: int, keys: list[str]) -> None:
+    x0, y0, x1, y1 = (st.session_state[key] for key in keys)
+    box = _ordered((x0, x1), (y0, y1))
     if min(box[2] - box[0], box[3] - box[1]) < _MIN_SIDE_PX:
-        st.warning(t("The region is too small: at least {n} pixels a side are needed.", n=_MIN_SIDE_PX))
+        st.session_state[f"{task_id}.redraw.refused"] = True
         return
     keep_region(task_id, result, index, replace(result.regions[index], box_xyxy=box, source="user"))
     version = f"{task_id}.redraw.version"
     st.session_state[version] = st.session_state.get(version, 0) + 1  # a fresh chart, without the old selection
-    st.rerun()
 
 
 def _figure(result: ScreeningResult, region: Region, look: Look) -> go.Figure:

@@ -1,5 +1,6 @@
 """The right column: the answer in words, its numbers, the checks, the next step and what can be saved."""
 
+import hashlib
 import json
 from collections.abc import Callable
 
@@ -7,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.figures.scores import score_bar_alt, score_bar_figure
-from core.figures.style import number, percent
+from core.figures.style import number
 from core.manifest import Estimate, Manifest, OperatingPoint
 from core.metrics.proportions import Interval
 from core.records import Finding, ScreeningResult
@@ -21,7 +22,7 @@ from pages.parts.held_out import held_out, share_at_or_above
 from pages.parts.picture import overlay_png
 from pages.parts.road import Choices
 from pages.parts.viewer import read_look
-from pages.parts.words import t, translator
+from pages.parts.words import percent, t, translator
 
 NextStep = Callable[[ScreeningResult], None]
 
@@ -53,7 +54,7 @@ def _show_answer(task: Task, manifest: Manifest, result: ScreeningResult, point:
         total_ms = sum(result.timings_ms.values())
         _show_estimate(columns[0], t("Sensitivity"), point.sensitivity)
         _show_estimate(columns[1], t("Specificity"), point.specificity)
-        columns[2].metric(t("Time"), f"{total_ms:.0f} ms", t("with explanation"), delta_color="off", delta_arrow="off")
+        columns[2].metric(t("Time"), f"{total_ms:.0f} ms", help=t("From the file to the explanation."))
         st.caption(
             t(
                 "Sensitivity and specificity at this operating point: {cases}, n = {n}.",
@@ -105,11 +106,13 @@ def _show_estimate(place: DeltaGenerator, name: str, estimate: Estimate) -> None
 
 
 def _show_downloads(task_id: str, result: ScreeningResult) -> None:
-    """Names carry a hash of the content, so that two results never share a file."""
+    """Names carry hashes of the image and of this answer, so that two results never share a file."""
     look = read_look(task_id, result.study)
-    stem = f"{task_id}_{result.study.file_sha256[:12]}"
-    picture, record = st.columns(2)
-    picture.download_button(
+    record = json.dumps(to_json(result), indent=2, ensure_ascii=False, allow_nan=False)
+    answer = hashlib.sha256(f"{record}{look}".encode()).hexdigest()
+    stem = f"{task_id}_{result.study.file_sha256[:12]}_{answer[:8]}"
+    left, right = st.columns(2)
+    left.download_button(
         t("Overlay (PNG)"),
         lambda: overlay_png(result, look),
         f"{stem}_overlay.png",
@@ -119,9 +122,9 @@ def _show_downloads(task_id: str, result: ScreeningResult) -> None:
         on_click="ignore",
         width="stretch",
     )
-    record.download_button(
+    right.download_button(
         t("Result (JSON)"),
-        json.dumps(to_json(result), indent=2, ensure_ascii=False, allow_nan=False),
+        record,
         f"{stem}.json",
         "application/json",
         key=f"{task_id}.save.json",

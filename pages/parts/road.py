@@ -64,6 +64,7 @@ def screen_once(
         ScreeningError: See `core.screening.screen`.
     """
     kept = _results(manifest.task)
+    _forget_other_files(kept, chosen)
     key = _key(manifest, chosen, choices)
     if key not in kept:
         result = screen(
@@ -79,19 +80,31 @@ def screen_once(
         while len(kept) > _KEPT_RESULTS:
             del kept[next(iter(kept))]
     result = kept[key]
-    if _confirmation(result) in st.session_state.get(f"{manifest.task}.confirmed", ()):
+    if result.gate.outcome == "needs_confirmation" and _is_confirmed(manifest.task, result):
         return replace(result, gate=replace(result.gate, confirmed=True))
     return result
 
 
+def _forget_other_files(kept: dict[Key, ScreeningResult], chosen: Chosen) -> None:
+    """Somebody's image leaves memory when the next one is chosen; phantoms are shared and may stay."""
+    for key, result in list(kept.items()):
+        if result.study.file_sha256 != chosen.study.file_sha256 and not result.study.is_phantom:
+            del kept[key]
+
+
 def confirm(task_id: str, result: ScreeningResult) -> None:
     """A person saw these reasons for this image and wants the score all the same."""
-    key = f"{task_id}.confirmed"
-    st.session_state[key] = (*st.session_state.get(key, ()), _confirmation(result))
+    st.session_state.setdefault(f"{task_id}.confirmed", {})[result.study.file_sha256] = _reasons(result)
 
 
-def _confirmation(result: ScreeningResult) -> Key:
-    return (result.study.file_sha256, *(check.code for check in result.gate.reasons))
+def _is_confirmed(task_id: str, result: ScreeningResult) -> bool:
+    """Whether all reasons for doubt were confirmed for this image; a new one asks again."""
+    confirmed = st.session_state.get(f"{task_id}.confirmed", {}).get(result.study.file_sha256)
+    return confirmed is not None and _reasons(result) <= confirmed
+
+
+def _reasons(result: ScreeningResult) -> frozenset[str]:
+    return frozenset(check.code for check in result.gate.reasons)
 
 
 def _key(manifest: Manifest, chosen: Chosen, choices: Choices) -> Key:

@@ -1,18 +1,17 @@
 """Where the image comes from: a sample made on the spot, or a file. Both take the same road through the reader process."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
 
 from core import registry
-from core.errors import ScreeningError
+from core.errors import FileError
 from core.io.phantom_file import write_dicom
 from core.io.reader import shared_reader
 from core.records import Study
-from pages.parts.errors import show_error
 from pages.parts.words import t
 
 SAMPLE, UPLOAD = "sample", "upload"
@@ -20,30 +19,43 @@ SAMPLE, UPLOAD = "sample", "upload"
 
 @dataclass(frozen=True)
 class Chosen:
-    """An image that was read, and how long that took."""
+    """An image that was read.
+
+    Attributes:
+        study: From the reader.
+        read_ms: How long that took.
+        truth: What the maker of a sample knows about it; None for a file.
+    """
 
     study: Study
     read_ms: float
+    truth: Mapping[str, object] | None = None
 
 
 def choose_image(task_id: str) -> Chosen | None:
-    """Show the source row; the chosen image, or None while there is none or its file was refused (said on the page)."""
+    """Show the source row; the chosen image, or None while there is none.
+
+    Raises:
+        ScreeningError: The chosen file is at fault, or the reader is busy.
+    """
     names = {SAMPLE: t("Sample"), UPLOAD: t("Upload")}
-    kind_column, choice_column = st.columns([2, 7], gap="medium")
-    with kind_column:
+    row = st.container(horizontal=True, gap="large")
+    with row.container(width="content"):
         kind = st.segmented_control(
             t("Image"),
             list(names),
             format_func=names.__getitem__,
             key=f"{task_id}.source",
+            persist_state="session",
             default=SAMPLE,
             required=True,
         )
-    with choice_column:
+    with row.container(width="stretch"):
         return _choose_upload(task_id) if kind == UPLOAD else _choose_sample(task_id)
 
 
 def _choose_sample(task_id: str) -> Chosen:
+    st.session_state.pop(f"{task_id}.read", None)
     samples = registry.part(task_id, "phantom").SAMPLES
     titles = {sample_id: t(title) for sample_id, (title, *_) in samples.items()}
     sample_id = st.pills(
@@ -51,8 +63,10 @@ def _choose_sample(task_id: str) -> Chosen:
         list(titles),
         format_func=titles.__getitem__,
         key=f"{task_id}.sample",
+        persist_state="session",
         default=next(iter(titles)),
         required=True,
+        wrap=True,
     )
     return _read_sample(task_id, str(sample_id))
 
@@ -60,7 +74,10 @@ def _choose_sample(task_id: str) -> Chosen:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _read_sample(task_id: str, sample_id: str) -> Chosen:
     # Shared by all sessions: a phantom is nobody's image.
-    return read(write_dicom(registry.part(task_id, "phantom").make_sample(sample_id)))
+    phantom = registry.part(task_id, "phantom").make_sample(sample_id)
+    data = write_dicom(phantom)
+    read(data)  # the first file of all waits for the reader process to start, which is no part of reading
+    return replace(read(data), truth=phantom.truth)
 
 
 def read(data: bytes) -> Chosen:
@@ -84,11 +101,7 @@ def _choose_upload(task_id: str) -> Chosen | None:
         st.session_state.pop(f"{task_id}.read", None)
         return None
     file = files[_choose_one(task_id, [file.name for file in files])]
-    answer = _read_once(task_id, file)
-    if isinstance(answer, ScreeningError):
-        show_error(answer)
-        return None
-    return answer
+    return _read_once(task_id, file)
 
 
 def _choose_one(task_id: str, names: Sequence[str]) -> int:
@@ -104,15 +117,16 @@ def _choose_one(task_id: str, names: Sequence[str]) -> int:
     )
 
 
-def _read_once(task_id: str, file: Any) -> Chosen | ScreeningError:
+def _read_once(task_id: str, file: Any) -> Chosen:
     """The answer of the reader, kept for this session until another file is chosen."""
     key = f"{task_id}.read"
-    kept = st.session_state.get(key)
-    if kept is not None and kept[0] == file.file_id:
-        return kept[1]
-    try:
-        answer: Chosen | ScreeningError = read(file.getvalue())
-    except ScreeningError as error:
-        answer = error
-    st.session_state[key] = (file.file_id, answer)
-    return answer
+    if st.session_state.get(key, ("", None))[0] != file.file_id:
+        try:
+            answer: Chosen | FileError = read(file.getvalue())
+        except FileError as error:
+            answer = error
+        st.session_state[key] = (file.file_id, answer)
+    kept: Chosen | FileError = st.session_state[key][1]
+    if isinstance(kept, FileError):
+        raise kept
+    return kept

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 @st.fragment
-def show_tabs(view: "TaskView", task: Task, manifest: Manifest, study: Study | None, result: ScreeningResult | None) -> None:
+def show_tabs(
+    view: "TaskView", task: Task, manifest: Manifest, study: Study | None, result: ScreeningResult | None
+) -> None:
     """Performance, explanation check, the task's own, model card, method."""
     own_title, show_own = view.own_tab
     titles = [t("Performance"), t("Explanation check"), own_title, t("Model card"), t("Method")]

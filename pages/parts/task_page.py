@@ -1,10 +1,9 @@
 """The one body of all task pages: image, checks, result, and the tabs below."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from core import registry
 from core.errors import ScreeningError, WeightsError
@@ -12,7 +11,8 @@ from core.manifest import Manifest
 from core.records import ScreeningResult, Study
 from core.task import Task
 from pages.parts.errors import show_error
-from pages.parts.frame import show_badge
+from pages.parts.facts import show_facts
+from pages.parts.frame import network_name, show_badge
 from pages.parts.result import show_result
 from pages.parts.road import Choices, installed_manifest, is_kept, read_choices, screen_once
 from pages.parts.source import Chosen, choose_image
@@ -32,12 +32,14 @@ class TaskView:
         own_tab: Title and content of its own tab; the content gets the study and the result, None where there is none.
         show_next_step: Advice below the checks.
         show_method: Content of the tab "Method".
+        tell_truth: What is true of a sample, as one sentence.
     """
 
     task_id: str
     own_tab: tuple[str, Callable[[Study | None, ScreeningResult | None], None]]
     show_next_step: Callable[[ScreeningResult], None]
     show_method: Callable[[Task, Manifest], None]
+    tell_truth: Callable[[Mapping[str, object]], str]
 
 
 def show_task(view: TaskView) -> None:
@@ -53,17 +55,17 @@ def show_task(view: TaskView) -> None:
     if manifest is None:
         _show_no_weights(task)
         return
-    chosen = _chosen_or_said(task)
     result = None
-    left, right = st.columns([6, 5], gap="medium")
-    with left:
-        left_place = st.empty()
-    with right:
-        right_place = st.empty()
-    if chosen is None:
-        _show_nothing_chosen(task, left_place)
+    try:
+        chosen = choose_image(task.id)
+    except ScreeningError as error:
+        chosen = None
+        show_error(error)
     else:
-        result = _screened_or_said(task, manifest, chosen, left_place, right_place, view)
+        if chosen is None:
+            _show_nothing_chosen(task)
+        else:
+            result = _screened_or_said(view, task, manifest, chosen)
     show_tabs(view, task, manifest, chosen.study if chosen else None, result)
 
 
@@ -72,7 +74,7 @@ def _show_header(task: Task, manifest: Manifest | None) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         facts = [t(task.image_kind)]
         if manifest is not None:
-            facts += [manifest.architecture.name, t("weights {version}", version=manifest.version)]
+            facts += [network_name(manifest), t("weights {version}", version=manifest.version)]
             facts += [f"`{manifest.weights.sha256[:8]}`"]
         st.caption(" · ".join(facts), width="content")
         if manifest is not None:
@@ -88,29 +90,15 @@ def _show_no_weights(task: Task) -> None:
         st.code(f".venv/bin/python -m core train {task.id}", language=None)
 
 
-def _show_nothing_chosen(task: Task, place: DeltaGenerator) -> None:
-    with place.container(border=True):
+def _show_nothing_chosen(task: Task) -> None:
+    with st.container(border=True):
         st.markdown("#### :material/upload_file: " + t("No image yet"))
         st.markdown(t("Wanted: {kind}. Drop a file above, or choose a sample.", kind=t(task.image_kind)))
 
 
-def _chosen_or_said(task: Task) -> Chosen | None:
-    try:
-        return choose_image(task.id)
-    except ScreeningError as error:
-        show_error(error)
-        return None
-
-
-def _screened_or_said(
-    task: Task,
-    manifest: Manifest,
-    chosen: Chosen,
-    left: DeltaGenerator,
-    right: DeltaGenerator,
-    view: TaskView,
-) -> ScreeningResult | None:
+def _screened_or_said(view: TaskView, task: Task, manifest: Manifest, chosen: Chosen) -> ScreeningResult | None:
     """Screen and show; on the way the final layout stands there empty."""
+    left, right = (column.empty() for column in st.columns([6, 5], gap="medium"))
     choices = read_choices(manifest, chosen.study.file_sha256)
     if not is_kept(manifest, chosen, choices):
         left.skeleton(height=_WAITING_PX)
@@ -124,6 +112,7 @@ def _screened_or_said(
         return None
     with left.container():
         show_viewer(task, manifest, result, choices)
+        show_facts(chosen.study, view.tell_truth(chosen.truth) if chosen.truth else None)
     with right.container():
         show_result(task, manifest, result, choices, view.show_next_step)
     return result

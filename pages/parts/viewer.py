@@ -21,7 +21,8 @@ def show_viewer(task: Task, manifest: Manifest, result: ScreeningResult, choices
         st.image(sheet_bytes(result, look), width="stretch", alt=_alt(task, result))
         _show_side(task, result)
         if result.gate.outcome == "refused":
-            _show_display_popover(task.id, manifest, result.study)
+            with st.columns([10, 2])[1]:
+                _show_display_popover(task.id, manifest, result.study)
             return
         _show_controls(task.id, manifest, result, choices)
         show_redraw(task, result, look)
@@ -57,6 +58,7 @@ def _show_side(task: Task, result: ScreeningResult) -> None:
         list(names),
         format_func=names.__getitem__,
         key=f"{task.id}.laterality.{result.study.file_sha256[:12]}",
+        persist_state="session",
     )
 
 
@@ -72,9 +74,19 @@ def _show_controls(task_id: str, manifest: Manifest, result: ScreeningResult, ch
             index=methods.index(choices.method),
             format_func=lambda method: METHODS[method].name,
             key=f"{task_id}.method",
+            persist_state="session",
         )
     with strength:
-        st.slider(t("Overlay"), 0, 100, _STRENGTH_PERCENT, 5, format="%d %%", key=f"{task_id}.strength")
+        st.slider(
+            t("Overlay"),
+            0,
+            100,
+            _STRENGTH_PERCENT,
+            5,
+            format="%d %%",
+            key=f"{task_id}.strength",
+            persist_state="session",
+        )
     with more:
         _show_display_popover(task_id, manifest, result.study)
     st.caption(t(METHODS[choices.method].sentence))
@@ -89,21 +101,22 @@ def _show_display_popover(task_id: str, manifest: Manifest, study: Study) -> Non
     with st.popover("", icon=":material/tune:", help=t("Display"), key=f"{task_id}.display", width="stretch"):
         if study.frame.unit != "rgb":
             _show_window(task_id, study)
-        st.toggle(t("Invert"), key=f"{task_id}.inverted")
+        st.toggle(t("Invert"), key=f"{task_id}.inverted", persist_state="session")
         names = {
             "auto": t("By shape"),
             "beside": t("Side by side"),
             "stacked": t("One above the other"),
             "overlay": t("Overlay only"),
         }
-        st.radio(t("Layout"), _LAYOUTS, format_func=names.__getitem__, key=f"{task_id}.layout")
+        st.radio(t("Layout"), _LAYOUTS, format_func=names.__getitem__, key=f"{task_id}.layout", persist_state="session")
         points = {point.id: point for point in manifest.operating_points}
         if len(points) > 1:
             st.radio(
                 t("Operating point"),
                 list(points),
-                format_func=lambda name: f"{points[name].threshold:.2f} · {points[name].chosen_for}",
+                format_func=lambda name: f"{points[name].threshold:.2f} · {t(points[name].chosen_for)}",
                 key=f"{task_id}.point",
+                persist_state="session",
             )
 
 
@@ -116,8 +129,24 @@ def _show_window(task_id: str, study: Study) -> None:
     center, width = frame.window or ((low + high) / 2, high - low)
     span = high - low
     first, last = min(low, center), max(high, center)
-    st.slider(t("Window center"), first, last, float(center), span / 200, format="%.0f", key=f"{task_id}.center.{sha}")
+    st.slider(
+        t("Window center"),
+        first,
+        last,
+        float(center),
+        span / 200,
+        format="%.0f",
+        key=f"{task_id}.center.{sha}",
+        persist_state="session",
+    )
     widest = max(2 * span, width)
     st.slider(
-        t("Window width"), 1.0, widest, float(max(1.0, width)), span / 200, format="%.0f", key=f"{task_id}.width.{sha}"
+        t("Window width"),
+        1.0,
+        widest,
+        float(max(1.0, width)),
+        span / 200,
+        format="%.0f",
+        key=f"{task_id}.width.{sha}",
+        persist_state="session",
     )

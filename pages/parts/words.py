@@ -18,6 +18,11 @@ def t(message: str, /, **values: object) -> str:
     return translator()(message, **values)
 
 
+def percent(share: float) -> str:
+    """A share as whole per cent; the narrow space keeps number and sign on one line."""
+    return f"{100 * share:.0f}\u202f%"
+
+
 def settle_language() -> None:
     """Choose the language of this run: `?lang=` where it is new, else what was chosen before, else the browser's."""
     asked = st.query_params.get("lang")

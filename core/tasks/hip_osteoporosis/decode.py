@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from core.manifest import Manifest, OperatingPoint
 from core.records import Finding, Prediction, Regions, Study
@@ -9,7 +10,7 @@ from core.records import Finding, Prediction, Regions, Study
 
 def probabilities(output: NDArray[np.float32]) -> NDArray[np.float64]:
     """Sigmoid of the logit. output: (N, 1) -> (N,)."""
-    return np.asarray(1 / (1 + np.exp(-output[:, 0].astype(np.float64))))
+    return np.asarray(expit(output[:, 0].astype(np.float64)))
 
 
 def decode(

@@ -31,13 +31,15 @@ def check(study: Study, manifest: Manifest, laterality: Laterality | None) -> li
         manifest: Age range and provenance.
         laterality: Side chosen by a person, or None.
     """
-    kind = _kind(study)
-    if kind.outcome == "refused":
-        return [kind]
+    if (wrong := _wrong_kind(study)) is not None:
+        return [wrong]
     quality = measure(study.frame)
     readable = checks.readable(study.frame, quality)
     if readable.outcome == "refused":
-        return [kind, readable]
+        return [readable]
+    kind = _kind(study)
+    if kind.outcome == "refused":
+        return [kind]
     return [
         checks.known_population(study, manifest),
         kind,
@@ -51,34 +53,30 @@ def check(study: Study, manifest: Manifest, laterality: Laterality | None) -> li
     ]
 
 
-def _kind(study: Study) -> Check:
-    """Header first; where it is silent, the picture itself."""
+def _wrong_kind(study: Study) -> Check | None:
+    """What header and colour already rule out."""
     modality = study.tags.get("Modality", "").upper()
     part = study.tags.get("BodyPartExamined", "").upper()
     if study.frame.unit == "rgb":
-        return Check(
-            "colour", "refused", mark("A colour photograph, not a radiograph"), suggested_task="retina_lesions"
-        )
+        words = mark("A colour photograph, not a radiograph")
+        return Check("colour", "refused", words, suggested_task="retina_lesions")
     if modality not in RADIOGRAPHS:
-        return Check(
-            "modality",
-            "refused",
-            mark("Not a radiograph: the header names another kind of image"),
-            suggested_task=OTHER_TASKS.get(modality),
-        )
+        words = mark("Not a radiograph: the header names another kind of image")
+        return Check("modality", "refused", words, suggested_task=OTHER_TASKS.get(modality))
     if part not in HIPS:
-        return Check(
-            "body_part",
-            "refused",
-            mark("The header names another body part than the hip"),
-            suggested_task=OTHER_TASKS.get(part),
-        )
+        words = mark("The header names another body part than the hip")
+        return Check("body_part", "refused", words, suggested_task=OTHER_TASKS.get(part))
+    return None
+
+
+def _kind(study: Study) -> Check:
+    """The body part of the header; where it is silent, the picture itself."""
+    part = study.tags.get("BodyPartExamined", "")
     similar = None if part else resembles(to_grey(study.frame))
     if similar is not None:
-        return Check(
-            "other_kind", "refused", mark("The picture looks like another kind of image"), suggested_task=similar
-        )
-    if not modality or not part:
+        words = mark("The picture looks like another kind of image")
+        return Check("other_kind", "refused", words, suggested_task=similar)
+    if not part or not study.tags.get("Modality"):
         return Check("kind_unknown", "confirm", mark("The file does not say that it is a hip radiograph"))
     if is_pelvis(study):
         return Check("kind", "passed", mark("Radiograph of the pelvis: both hips are examined"))

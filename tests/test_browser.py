@@ -1,0 +1,99 @@
+"""The real app in a real browser: what a newcomer does in the first minute, and that nothing leaves the machine."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.io.phantom_file import write_dicom
+from core.tasks.hip_osteoporosis.phantom import make_sample
+
+LIMIT_MS = 90_000  # the first image waits for torch and the weights
+HEADLINE = re.compile(r"(Above|Below) the operating point")
+HOSTILE_NAME = "![x](http://192.0.2.1/x.png) <img src='http://192.0.2.1/y.png'>.dcm"
+
+
+def settle(page: Page) -> None:
+    page.wait_for_function(
+        "() => document.querySelector('[data-testid=stApp]')?.getAttribute('data-test-script-state') === 'notRunning'",
+        timeout=LIMIT_MS,
+    )
+
+
+def headline(page: Page) -> None:
+    expect(page.get_by_role("heading", name=HEADLINE).first).to_be_visible(timeout=LIMIT_MS)
+
+
+@pytest.fixture
+def hip(page: Page, app_server: str) -> Page:
+    page.goto(f"{app_server}/hip_osteoporosis?lang=en")
+    headline(page)
+    settle(page)
+    return page
+
+
+def test_from_home_to_an_explained_answer(page: Page, app_server: str) -> None:
+    page.goto(f"{app_server}/?lang=en")
+    expect(page.get_by_role("heading", name="Fivefold")).to_be_visible(timeout=LIMIT_MS)
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Hip").click()
+    headline(page)
+    page.get_by_role("radio", name="Borderline").or_(page.get_by_role("button", name="Borderline")).first.click()
+    settle(page)
+    headline(page)
+    expect(page.get_by_text(re.compile(r"^Score 0\.\d\d")).first).to_be_visible()
+    picture = page.get_by_test_id("stImage").locator("img").first
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") > 500
+    expect(page.get_by_test_id("stPlotlyChart").filter(has_text="ROC curve").first).to_be_visible(timeout=LIMIT_MS)
+
+
+@pytest.mark.parametrize("language", ["zh_Hant", "ko"])
+def test_an_address_opens_in_its_language(page: Page, app_server: str, language: str) -> None:
+    page.goto(f"{app_server}/hip_osteoporosis?lang={language}")
+    expect(page.get_by_test_id("stImage").locator("img").first).to_be_visible(timeout=LIMIT_MS)
+    settle(page)
+    expect(page.get_by_test_id("stApp")).not_to_contain_text("Traceback")
+    expect(page.get_by_role("heading", name=HEADLINE)).to_have_count(0)
+
+
+def choose_files(page: Page, *files: Path) -> None:
+    page.get_by_text("Upload", exact=True).click()
+    expect(page.get_by_text("No image yet")).to_be_visible(timeout=LIMIT_MS)
+    page.locator("input[type=file]").set_input_files([str(file) for file in files], timeout=LIMIT_MS)
+
+
+def test_upload_of_a_phantom(hip: Page, tmp_path: Path) -> None:
+    file = tmp_path / "IM000001"
+    file.write_bytes(write_dicom(make_sample("right_hip")))
+    choose_files(hip, file)
+    expect(hip.get_by_text("Right hip").first).to_be_visible(timeout=LIMIT_MS)
+    headline(hip)
+    expect(hip.get_by_text(re.compile("PHANTOM")).first).to_be_visible()
+
+
+def test_upload_of_hostile_bytes(hip: Page, tmp_path: Path) -> None:
+    file = tmp_path / "hostile.dcm"
+    file.write_bytes(write_dicom(make_sample("right_hip"))[:3000])
+    choose_files(hip, file)
+    expect(hip.get_by_text(re.compile("^Next step:")).first).to_be_visible(timeout=LIMIT_MS)
+    expect(hip.get_by_test_id("stApp")).not_to_contain_text("Traceback")
+
+
+def test_a_file_name_is_shown_as_text(hip: Page, app_server: str) -> None:
+    """Markdown or markup in a name fetches nothing: the fixture `page` fails on a request that leaves the machine."""
+    hip.get_by_text("Upload", exact=True).click()
+    data = write_dicom(make_sample("right_hip"))
+    files = [
+        {"name": HOSTILE_NAME.replace("/", "\u2215"), "mimeType": "application/dicom", "buffer": data},
+        {"name": "![x](http:&#47;&#47;192.0.2.1&#47;z.png)", "mimeType": "application/dicom", "buffer": b"nothing"},
+    ]
+    hip.locator("input[type=file]").set_input_files(files, timeout=LIMIT_MS)
+    expect(hip.get_by_text(re.compile("^Next step:")).first).to_be_visible(timeout=LIMIT_MS)
+    settle(hip)
+    assert hip.locator("img[src*='192.0.2.1']").count() == 0
+
+
+def test_the_cold_address_of_a_task_has_the_menu(hip: Page) -> None:
+    """Streamlit would run the page without its router when no session came before."""
+    expect(hip.get_by_test_id("stSidebarNavLink").filter(has_text="User manual")).to_be_visible()

@@ -1,0 +1,297 @@
+"""The manifest's closed schema, and a contract that every installed model keeps."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from factory import make_manifest, manifest_facts
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+from core import registry
+from core.engine.explain import METHODS
+from core.engine.loader import Model, load_model
+from core.engine.runner import run
+from core.errors import WeightsError
+from core.manifest import DEMO_STATEMENT, STATEMENTS, Manifest, dump_manifest, file_sha256, read_manifest
+
+WEIGHTS = registry.WEIGHTS
+MODELS = sorted(path.parent for path in WEIGHTS.glob("*/*/manifest.json"))
+NAMES = [path.relative_to(WEIGHTS).as_posix() for path in MODELS]
+MAX_FILE_BYTES, MAX_ALL_BYTES = 60 * 10**6, 150 * 10**6
+
+
+# --- schema ----------------------------------------------------------------------------------------------------------
+
+
+def written(folder: Path, facts: dict[str, Any]) -> Path:
+    (folder / "manifest.json").write_text(json.dumps(facts), encoding="utf-8")
+    return folder
+
+
+def refuse(folder: Path, facts: dict[str, Any]) -> str:
+    with pytest.raises(WeightsError) as caught:
+        read_manifest(written(folder, facts))
+    return caught.value.got
+
+
+def test_round_trip_is_stable(tmp_path: Path) -> None:
+    manifest = read_manifest(written(tmp_path, manifest_facts()))
+    text = dump_manifest(manifest)
+    (tmp_path / "manifest.json").write_text(text, encoding="utf-8")
+    again = read_manifest(tmp_path)
+    assert again == manifest == make_manifest()
+    assert dump_manifest(again) == text
+    assert json.loads(text) == manifest_facts()
+    assert text.endswith("}\n")
+
+
+def places(facts: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Paths of all objects with fixed keys."""
+    free = {"options", "parameters", "labels", "auxiliary"}
+    if isinstance(facts, dict) and (not path or path[-1] not in free):
+        return [path, *(place for key, value in facts.items() for place in places(value, (*path, key)))]
+    if isinstance(facts, list):
+        return [place for index, value in enumerate(facts) for place in places(value, (*path, index))]
+    return []
+
+
+def at(facts: Any, path: tuple[Any, ...]) -> Any:
+    for step in path:
+        facts = facts[step]
+    return facts
+
+
+ALL_PLACES = places(manifest_facts())
+
+
+def test_every_kind_of_object_is_tried() -> None:
+    assert len(ALL_PLACES) >= 13
+
+
+@pytest.mark.parametrize("path", ALL_PLACES, ids=lambda path: ".".join(map(str, path)) or "top")
+def test_unknown_key_is_refused_by_name_at_every_level(tmp_path: Path, path: tuple[Any, ...]) -> None:
+    facts = manifest_facts()
+    at(facts, path)["surprise"] = 1
+    assert ": " + ".".join([*map(str, path), "surprise"]) + ": " in refuse(tmp_path, facts)
+
+
+OPTIONAL = {"auxiliary", "eligible_age_years"}
+
+
+@pytest.mark.parametrize("key", sorted(set(manifest_facts()) - OPTIONAL))
+def test_missing_field_is_refused_by_name(tmp_path: Path, key: str) -> None:
+    facts = manifest_facts()
+    del facts[key]
+    assert f": {key}: " in refuse(tmp_path, facts)
+
+
+def set_at(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
+    def change(facts: dict[str, Any]) -> None:
+        at(facts, path[:-1])[path[-1]] = to
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (set_at("version", to="2.0.0"), "changelog must end with this version"),
+        (set_at("changelog", to=[]), "changelog"),
+        (set_at("operating_points", 0, "label", to="fracture"), "operating point names an unknown label"),
+        (set_at("operating_points", to=[]), "operating_points"),
+        (set_at("provenance", "labels", to={}), "name each label once"),
+        (set_at("provenance", "labels", to={"osteoporosis": "phantom", "more": "phantom"}), "name each label once"),
+        (set_at("provenance", "labels", to={"osteoporosis": "real"}), "provenance.labels"),
+        (set_at("provenance", "training_cases_sha256", to="abc"), "provenance.training_cases_sha256"),
+        (set_at("weights", "sha256", to="G" * 64), "weights.sha256"),
+        (set_at("weights", "dtype", to="bfloat16"), "weights.dtype"),
+        (set_at("format", to="fivefold-manifest-2"), "format"),
+        (set_at("metrics", 0, "value", to=None), "metrics.0.value"),
+    ],
+)
+def test_contradiction_is_refused(tmp_path: Path, change: Callable[[dict[str, Any]], None], reason: str) -> None:
+    facts = manifest_facts()
+    change(facts)
+    assert reason in refuse(tmp_path, facts)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"<html></html>"])
+def test_text_that_is_no_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(WeightsError, match=tmp_path.name):
+        read_manifest(tmp_path)
+
+
+def test_number_that_is_not_finite_is_never_written() -> None:
+    facts = manifest_facts()
+    facts["metrics"][0]["value"] = float("nan")
+    with pytest.raises(ValueError, match="JSON compliant"):
+        dump_manifest(Manifest.model_validate(facts))
+
+
+def test_least_real_label_decides_the_statement() -> None:
+    def statement(*kinds: str) -> str:
+        labels = [f"label-{index}" for index in range(len(kinds))]
+        facts = manifest_facts()
+        facts["labels"] = labels
+        facts["operating_points"][0]["label"] = labels[0]
+        facts["provenance"]["labels"] = dict(zip(labels, kinds, strict=True))
+        return Manifest.model_validate(facts).statement
+
+    real, synthetic = "real images, real labels", "real images, synthetic findings"
+    assert statement("phantom") == DEMO_STATEMENT == "Simulated data only: numbers carry no clinical meaning"
+    assert statement(real, "phantom", synthetic) == DEMO_STATEMENT
+    assert statement(real, synthetic) == STATEMENTS[synthetic]
+    assert "synthetic findings" in statement(synthetic)
+    assert statement(real, real) == ""
+
+
+def test_manifest_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        make_manifest().version = "9"  # type: ignore[misc]
+
+
+# --- every installed model -------------------------------------------------------------------------------------------
+
+
+def test_at_least_one_model_is_installed() -> None:
+    assert MODELS, "weights/ holds no model: the contract below was tested on nothing"
+
+
+def test_all_weights_together_are_small_enough() -> None:
+    sizes = [path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()]
+    assert sum(sizes) <= MAX_ALL_BYTES
+
+
+pytestmark_models = pytest.mark.parametrize("folder", MODELS, ids=NAMES)
+
+
+def build(manifest: Manifest) -> Any:
+    network = registry.part(manifest.task, "network").Network
+    return network(manifest.architecture.name, **manifest.architecture.options)
+
+
+def loaded(folder: Path) -> Model:
+    return load_model(folder, build, torch.device("cpu"))
+
+
+def evaluation(folder: Path) -> list[dict[str, str]]:
+    with (folder / "evaluation.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytestmark_models
+def test_manifest_names_its_own_place(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    declared = registry.task(manifest.task)
+    assert (folder.parent.name, folder.name) == (manifest.task, manifest.model)
+    assert manifest.labels == tuple(label.id for label in declared.labels)
+    assert manifest.architecture.name in declared.architectures
+    assert manifest.explanation.default_method in METHODS
+    assert manifest.provenance.command.startswith("python -m core train ")
+
+
+@pytestmark_models
+def test_weights_file_is_what_the_manifest_declares(folder: Path) -> None:
+    weights = read_manifest(folder).weights
+    path = folder / weights.file
+    assert path.stat().st_size == weights.bytes <= MAX_FILE_BYTES
+    assert file_sha256(path) == weights.sha256
+
+
+@pytestmark_models
+def test_network_has_the_declared_parameters_and_one_finite_output_a_label(folder: Path) -> None:
+    model = loaded(folder)
+    manifest = model.manifest
+    assert sum(p.numel() for p in model.network.parameters()) == manifest.weights.parameters
+    batch = np.zeros((2, manifest.input.channels, *manifest.input.size), np.float32)
+    assert run(model, batch).output.shape[:2] == (2, len(manifest.labels))
+
+
+@pytestmark_models
+def test_stored_tensors_have_the_declared_precision(folder: Path) -> None:
+    from safetensors import safe_open
+
+    weights = read_manifest(folder).weights
+    names = {"float16": "F16", "float32": "F32"}
+    with safe_open(folder / weights.file, "pt") as tensors:
+        kinds = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
+    assert kinds - {"I64"} == {names[weights.dtype]}
+
+
+@pytestmark_models
+def test_explanation_layer_is_the_end_of_the_features(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    names = {name.rpartition(".")[2] for name, _ in build(manifest).named_modules()}
+    assert manifest.explanation.layer in names
+
+
+@pytestmark_models
+def test_result_files_are_those_of_the_manifest(folder: Path) -> None:
+    provenance = read_manifest(folder).provenance
+    assert file_sha256(folder / "evaluation.csv") == provenance.evaluation_sha256
+    assert file_sha256(folder / "training_cases.csv") == provenance.training_cases_sha256
+    assert (folder / "MODEL_CARD.md").is_file()
+
+
+@pytestmark_models
+def test_no_held_out_patient_was_trained_on(folder: Path) -> None:
+    with (folder / "training_cases.csv").open(encoding="utf-8", newline="") as file:
+        training = list(csv.DictReader(file))
+    rows = evaluation(folder)
+    assert len(training) > 0
+    assert {row["patient"] for row in training}.isdisjoint(row["patient"] for row in rows)
+    folds: dict[str, set[str]] = {}
+    for row in training:
+        folds.setdefault(row["patient"], set()).add(row["fold"])
+    assert all(len(found) == 1 for found in folds.values())
+    sizes = {data.role: data.n for data in read_manifest(folder).provenance.datasets}
+    assert sizes["test"] == len(rows)
+    assert sizes["training"] + sizes["validation"] == len(training)
+
+
+def scores_of(folder: Path, label: str) -> tuple[np.ndarray, np.ndarray]:
+    """Reference (0/1) and score of one label."""
+    rows = evaluation(folder)
+    assert {"case", "patient", "label", f"p_{label}"} <= rows[0].keys()
+    assert len({row["case"] for row in rows}) == len(rows)
+    is_positive = np.array([row["label"] in ("1", label) for row in rows])
+    return is_positive, np.array([float(row[f"p_{label}"]) for row in rows])
+
+
+RECOUNTS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "auroc": roc_auc_score,
+    "auprc": average_precision_score,
+    "brier": brier_score_loss,
+}
+
+
+@pytestmark_models
+def test_metrics_come_back_from_the_held_out_results(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    metrics = [metric for metric in manifest.metrics if metric.name in RECOUNTS]
+    assert {metric.label for metric in metrics if metric.name == "auroc"} == set(manifest.labels)
+    for metric in metrics:
+        y_true, y_score = scores_of(folder, metric.label)
+        assert metric.n == len(y_true)
+        assert metric.value == pytest.approx(float(RECOUNTS[metric.name](y_true, y_score)), abs=6e-5)
+        if metric.low is not None:
+            assert metric.low <= metric.value <= metric.high
+
+
+@pytestmark_models
+def test_operating_points_come_back_from_the_held_out_results(folder: Path) -> None:
+    for point in read_manifest(folder).operating_points:
+        y_true, y_score = scores_of(folder, point.label)
+        called = y_score >= point.threshold
+        assert point.n == len(y_true)
+        assert point.sensitivity.value == pytest.approx(float(called[y_true].mean()), abs=6e-5)
+        assert point.specificity.value == pytest.approx(float((~called[~y_true]).mean()), abs=6e-5)
+        assert point.sensitivity.low <= point.sensitivity.value <= point.sensitivity.high
+        assert point.threshold_low <= point.threshold_high
+        assert "test" not in point.chosen_on
