@@ -157,8 +157,8 @@ def test_precision_of_nobody_is_not_drawn(t: Translator) -> None:
 def test_confusion_cells_carry_count_and_row_per_cent(t: Translator) -> None:
     figure = confusion_figure(MATRIX, NAMES, t, False)
     cells = {(a.y, a.x): a.text for a in figure.layout.annotations}
-    assert cells[(NAMES[0], NAMES[1])] == "<b>5</b><br>14\u2009%"
-    assert cells[(NAMES[1], NAMES[1])] == "<b>45</b><br>96\u2009%"
+    assert cells[(NAMES[0], NAMES[1])] == "<b>5</b><br>14\u202f%"
+    assert cells[(NAMES[1], NAMES[1])] == "<b>45</b><br>96\u202f%"
     np.testing.assert_allclose(figure.data[0].z, MATRIX.counts / MATRIX.counts.sum(axis=1, keepdims=True))
     assert "2 of 47 cases" in figure.data[0].text[1][0]
     assert figure.layout.yaxis.autorange == "reversed"

@@ -178,7 +178,7 @@ def _bars(histogram: ScoreHistogram, *, is_positive: bool, colour: str, name: st
             [
                 name,
                 t("Score") + " %{customdata[0]:.2f} \u2013 %{customdata[1]:.2f}",
-                t("Cases") + ": %{customdata[2]} (%{y:.1f}\u2009%)<extra></extra>",
+                t("Cases") + ": %{customdata[2]} (%{y:.1f}\u202f%)<extra></extra>",
             ]
         ),
     )

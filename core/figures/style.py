@@ -20,7 +20,7 @@ TEXT_PX = 15  # read from the back of a room on a projector 1024 pixels wide
 TITLE_PX = 17
 _TITLE_LINE_PX = 22
 _TITLE_TOP_PX = 14
-_THIN_SPACE = "\u2009"
+_NARROW_SPACE = "\u202f"
 _MINUS = "\u2212"
 
 
@@ -116,7 +116,7 @@ def number(value: float, digits: int = 2) -> str:
 
 def percent(share: float) -> str:
     """A share as whole per cent, with the thin space of the interface."""
-    return f"{100 * share:.0f}{_THIN_SPACE}%"
+    return f"{100 * share:.0f}{_NARROW_SPACE}%"
 
 
 def with_interval(interval: Interval, t: Translator, digits: int = 2) -> str:

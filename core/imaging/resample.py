@@ -30,12 +30,20 @@ def crop_resize(pixels: NDArray[np.float32], box_xyxy: Box, size: tuple[int, int
 def fit_within(pixels: NDArray[np.float32], longest: int) -> tuple[NDArray[np.float32], float]:
     """A copy whose longest side is at most `longest`.
 
+    Args:
+        pixels: float32 (H, W) or (H, W, C).
+        longest: Pixels.
+
     Returns:
         The copy, and the factor that leads from its coordinates back to those of `pixels`.
     """
-    rows, columns = pixels.shape
+    rows, columns = pixels.shape[:2]
     factor = max(rows, columns) / longest
     if factor <= 1:
         return pixels, 1.0
     size = (max(1, round(rows / factor)), max(1, round(columns / factor)))
-    return crop_resize(pixels, (0, 0, columns, rows), size), factor
+    whole = (0, 0, columns, rows)
+    if pixels.ndim == 3:
+        channels = [crop_resize(pixels[:, :, index], whole, size) for index in range(pixels.shape[2])]
+        return np.stack(channels, axis=2), factor
+    return crop_resize(pixels, whole, size), factor

@@ -77,16 +77,13 @@ def _display(frame: Frame, look: Look) -> Any:
 
 def _small(display: Any) -> tuple[Any, float]:
     """RGB bytes of a copy that fits the screen, and the factor back to the frame."""
-    if display.ndim == 2:
-        rows, columns = display.shape
-        if max(rows, columns) < SMALLEST_PX:
-            factor = max(rows, columns) / SMALLEST_PX
-            size = (round(rows / factor), round(columns / factor))
-            return as_rgb(crop_resize(display, (0, 0, columns, rows), size)), factor
-        small, factor = fit_within(display, LONGEST_PX)
-        return as_rgb(small), factor
-    step = -(-max(display.shape[:2]) // LONGEST_PX)
-    return as_rgb(display[::step, ::step]), float(step)
+    rows, columns = display.shape[:2]
+    if display.ndim == 2 and max(rows, columns) < SMALLEST_PX:
+        factor = max(rows, columns) / SMALLEST_PX
+        size = (round(rows / factor), round(columns / factor))
+        return as_rgb(crop_resize(display, (0, 0, columns, rows), size)), factor
+    small, factor = fit_within(display, LONGEST_PX)
+    return as_rgb(small), factor
 
 
 def _scaled(region: Region, factor: float) -> Region:

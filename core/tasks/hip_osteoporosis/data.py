@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import ScreeningError, UsageError
+from core.i18n import mark
 from core.io.reader import shared_reader
 from core.records import LabelledCase, Study
 from core.tasks.hip_osteoporosis.locate import locate
@@ -139,14 +140,14 @@ MANIFEST: dict[str, object] = {
         "vgg16": "features",
     },
     "eligible_age_years": (50.0, 100.0),
-    "intended_use": (
+    "intended_use": mark(
         "Demonstration and method evaluation on frontal hip radiographs of adults of 50 years and more. "
         "Research use, not a medical device; the output is a score, not a diagnosis, and cannot rule out osteoporosis."
     ),
     "limitations": (
-        "Trained on simulated radiographs only: it never saw a patient.",
-        "A radiograph classifier does not measure bone mineral density; DXA remains the reference standard.",
-        "Films with metal on the femur, blur, or another view than frontal were not in the training data.",
-        "The score is not calibrated to the prevalence of any hospital.",
+        mark("Trained on simulated radiographs only: it never saw a patient."),
+        mark("A radiograph classifier does not measure bone mineral density; DXA remains the reference standard."),
+        mark("Films with metal on the femur, blur, or another view than frontal were not in the training data."),
+        mark("The score is not calibrated to the prevalence of any hospital."),
     ),
 }

@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates, zoom
+from scipy.ndimage import gaussian_filter, zoom
 
 from core.i18n import mark
+from core.imaging.drawing import Array, blob, capsule, path_length, stripes
 from core.records import Laterality, Phantom
 from core.tasks.hip_osteoporosis.locate import region_box
 
-Array = NDArray[np.floating[Any]]
 Implant = Literal["nail", "screws", "plate"]
 
 SPACING_MM = 0.5
@@ -83,18 +83,6 @@ def draw_anatomy(rng: np.random.Generator, t_score: float) -> Anatomy:
     )
 
 
-def _capsule(x: Array, y: Array, start: NDArray[np.float64], end: NDArray[np.float64]) -> tuple[Array, Array]:
-    """Distance of every point to the segment start-end, and the position 0..1 of its foot."""
-    axis = end - start
-    along = np.clip(((x - start[0]) * axis[0] + (y - start[1]) * axis[1]) / float(axis @ axis), 0, 1)
-    return np.hypot(x - start[0] - along * axis[0], y - start[1] - along * axis[1]), along
-
-
-def _path(distance: Array, radius: Array | float) -> Array:
-    """Length of a ray through a cylinder or sphere of `radius` (mm) at `distance` from its axis or centre."""
-    return 2 * np.sqrt(np.maximum(np.square(radius) - np.square(distance), 0))
-
-
 def _axes(anatomy: Anatomy) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Base of the neck on the shaft axis, and the unit vector of the shaft pointing down."""
     lean = np.array([-0.09, 1.0]) / np.hypot(0.09, 1.0)
@@ -113,39 +101,24 @@ def _femur(x: Array, y: Array, anatomy: Anatomy) -> tuple[Array, Array]:
     """
     base, down = _axes(anatomy)
     tube = anatomy.markers["cortical_index"] * anatomy.shaft_half
-    neck, neck_at = _capsule(x, y, 0.1 * base, base)
-    shaft, shaft_at = _capsule(x, y, base - 8 * down, base + 400 * down)
+    neck, neck_at = capsule(x, y, 0.1 * base, base)
+    shaft, shaft_at = capsule(x, y, base - 8 * down, base + 400 * down)
     below = 400 * shaft_at - 8  # mm under the base of the neck
     flare = 5.5 * np.exp(-np.square(below / 26))
     parts: list[tuple[Array, Array | float, Array | float]] = [
         (np.hypot(x, y), anatomy.head_radius, 1.3),
         (neck, anatomy.neck_half * (1 + 0.22 * np.square(2 * neck_at - 0.9)), 1.4 + 0.3 * tube * neck_at),
         (shaft, anatomy.shaft_half + flare, tube * np.clip((below + 2) / 36, 0.16, 1)),
-        (_capsule(x, y, base + (3.0, -17.0), base + (6.0, 10.0))[0], 14.0, 1.3),
-        (_capsule(x, y, base + (-9.0, 24.0), base + (-5.0, 36.0))[0], 11.0, 1.8),
+        (capsule(x, y, base + (3.0, -17.0), base + (6.0, 10.0))[0], 14.0, 1.3),
+        (capsule(x, y, base + (-9.0, 24.0), base + (-5.0, 36.0))[0], 11.0, 1.8),
     ]
-    paths = np.stack([_path(distance, radius) for distance, radius, _ in parts])
-    shells = np.stack([_path(d, r) - _path(d, np.maximum(np.subtract(r, shell), 0)) for d, r, shell in parts])
+    paths = np.stack([path_length(distance, radius) for distance, radius, _ in parts])
+    shells = np.stack(
+        [path_length(d, r) - path_length(d, np.maximum(np.subtract(r, shell), 0)) for d, r, shell in parts]
+    )
     weights = np.exp((paths - paths.max(axis=0)) / 2.5)
     weights /= weights.sum(axis=0)
     return (weights * paths).sum(axis=0).astype(np.float32), (weights * shells).sum(axis=0).astype(np.float32)
-
-
-def _stripes(rng: np.random.Generator, across: Array, along: Array, pitch: float) -> Array:
-    """Streaks along one coordinate: band-pass noise, long in `along`, of period about `pitch` mm in `across`; unit variance."""
-    step = pitch / 4
-    low_a, low_b = float(across.min()), float(along.min())
-    shape = (int((across.max() - low_a) / step) + 3, int((along.max() - low_b) / (4 * step)) + 3)
-    noise = rng.standard_normal(shape).astype(np.float32)
-    noise = gaussian_filter1d(noise, 0.9, axis=0) - gaussian_filter1d(noise, 2.2, axis=0)
-    noise = gaussian_filter1d(noise, 2.5, axis=1)
-    noise /= noise.std()
-    streaks: Array = map_coordinates(noise, [(across - low_a) / step, (along - low_b) / (4 * step)], order=1)
-    return streaks
-
-
-def _blob(distance: Array, width: float) -> Array:
-    return np.exp(-0.5 * np.square(distance / width)).astype(np.float32)
 
 
 def _trabeculae(rng: np.random.Generator, x: Array, y: Array, anatomy: Anatomy) -> Array:
@@ -156,18 +129,18 @@ def _trabeculae(rng: np.random.Generator, x: Array, y: Array, anatomy: Anatomy) 
 
     def fan(centre: NDArray[np.float64], pitch: float) -> Array:
         angle, radius = np.arctan2(y - centre[1], x - centre[0]), np.hypot(x - centre[0], y - centre[1])
-        return _stripes(rng, 60 * np.unwrap(angle, axis=1), radius, pitch)
+        return stripes(rng, 60 * np.unwrap(angle, axis=1), radius, pitch)
 
     def arc(centre: NDArray[np.float64], pitch: float) -> tuple[Array, Array]:
         angle, radius = np.arctan2(y - centre[1], x - centre[0]), np.hypot(x - centre[0], y - centre[1])
-        return _stripes(rng, radius, 45 * angle, pitch), radius
+        return stripes(rng, radius, 45 * angle, pitch), radius
 
-    compressive = fan(calcar + (22.0, 70.0), 2.2) * _blob(_capsule(x, y, calcar, crown)[0], 9.0)
+    compressive = fan(calcar + (22.0, 70.0), 2.2) * blob(capsule(x, y, calcar, crown)[0], 9.0)
     tensile_lines, radius = arc(base + (-24.0, 16.0), 2.2)
-    tensile = tensile_lines * _blob(radius - 1.02 * anatomy.neck_length, 7.0) * (y < base[1] + 6)
-    secondary = fan(base + (-30.0, 60.0), 2.6) * _blob(_capsule(x, y, base + (-8.0, 24.0), base + (9.0, -8.0))[0], 8.0)
-    trochanter = fan(base + (10.0, 80.0), 2.4) * _blob(np.hypot(x - base[0] - 7, y - base[1] + 12), 9.0)
-    ward = _blob(np.hypot(x - 0.62 * base[0], y - 0.62 * base[1] - 3), 6.5)
+    tensile = tensile_lines * blob(radius - 1.02 * anatomy.neck_length, 7.0) * (y < base[1] + 6)
+    secondary = fan(base + (-30.0, 60.0), 2.6) * blob(capsule(x, y, base + (-8.0, 24.0), base + (9.0, -8.0))[0], 8.0)
+    trochanter = fan(base + (10.0, 80.0), 2.4) * blob(np.hypot(x - base[0] - 7, y - base[1] + 12), 9.0)
+    ward = blob(np.hypot(x - 0.62 * base[0], y - 0.62 * base[1] - 3), 6.5)
     change = (
         0.34 * markers["compressive"] * compressive
         + 0.34 * markers["tensile"] * tensile
@@ -183,10 +156,10 @@ def _pelvis(rng: np.random.Generator, x: Array, y: Array, anatomy: Anatomy) -> A
     socket = anatomy.head_radius + rng.uniform(3.0, 4.5)
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
     roof_side = 1 / (1 + np.exp((angle + 0.35) * 6)) + 1 / (1 + np.exp((2.5 - angle) * 6))
-    rim = _blob(radius - socket - 1.6, 1.5) * roof_side
+    rim = blob(radius - socket - 1.6, 1.5) * roof_side
 
     def bone(start: tuple[float, float], end: tuple[float, float], half: float, depth: float) -> Array:
-        return depth / half * _path(_capsule(x, y, np.array(start), np.array(end))[0], half)
+        return depth / half * path_length(capsule(x, y, np.array(start), np.array(end))[0], half)
 
     parts = [
         bone((-26.0, -34.0), (-30.0, -60.0), 26.0, 13.0),
@@ -226,7 +199,7 @@ def _implant(x: Array, y: Array, anatomy: Anatomy, kind: Implant) -> Array:
     else:
         side = anatomy.shaft_half + 2
         rods = [(base + (side, -4.0), base + (side - 8.0, 90.0), 3.0), (base + (side, 0.0), head, 5.0)]
-    return np.maximum.reduce([0.9 * _path(_capsule(x, y, a, b)[0], r) for a, b, r in rods]).astype(np.float32)
+    return np.maximum.reduce([0.9 * path_length(capsule(x, y, a, b)[0], r) for a, b, r in rods]).astype(np.float32)
 
 
 def _attenuation(rng: np.random.Generator, x: Array, y: Array, anatomy: Anatomy, implant: Implant | None) -> Array:
