@@ -58,7 +58,8 @@ def load_model(folder: Path, build: Builder, device: torch.device) -> Model:
         raise WeightsError(f"{folder.name}: the number of parameters differs from the manifest")
     if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):  # running statistics too
         raise WeightsError(f"{folder.name}: a weight is not a finite number")
-    network.requires_grad_(False).eval().to(device)
+    # channels last: convolutions run about a tenth faster on a CPU
+    network.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Model(manifest, network, device, folder)
 
 

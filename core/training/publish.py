@@ -80,11 +80,6 @@ def _tables(pack: Pack, label: str, held_out: Labelled, ideal: Scores | None) ->
         "label": held_out[0].astype(int),
         f"p_{label}": held_out[1],
     }
-        "case": pack.cases[test],
-        "patient": pack.patients[test],
-        "label": held_out[0].astype(int),
-        f"p_{label}": held_out[1],
-    }
     if ideal is not None:
         columns["p_ideal_observer"] = ideal.round(6)
     training = {"pixel_hash": pack.pixel_hashes[~test], "patient": pack.patients[~test], "fold": pack.folds[~test]}
