@@ -4,16 +4,17 @@ A message id goes to the catalogue of the folder it stands in: a task's own, the
 what still needs a translator is listed at the end.
 """
 
+import ast
 import sys
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parents[1]
-KEYWORDS: dict[str, None] = {"mark": None, "t": None}
+KEYWORDS = {"mark", "t"}
 LANGUAGES = ("ko", "zh_Hant")
 
 
@@ -25,14 +26,22 @@ def folder_of(path: Path) -> Path:
     return ROOT / ("core" if parts[0] == "core" else "pages") / "locale"
 
 
+def messages_in(path: Path) -> Iterator[str]:
+    """Message ids of one source file: the literal first argument of every `mark(...)` and `t(...)`, inside f-strings too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KEYWORDS and node.args:
+            match node.args[0]:
+                case ast.Constant(value=str(message)) if message:
+                    yield message
+
+
 def extracted() -> dict[Path, dict[str, list[str]]]:
     """Message ids by locale folder, each with the files it stands in."""
     found: dict[Path, dict[str, list[str]]] = {}
     sources = [ROOT / "app.py", *sorted(ROOT.glob("core/**/*.py")), *sorted(ROOT.glob("pages/**/*.py"))]
     for path in sources:
-        for _, message, _, _ in extract_from_file("python", path, keywords=KEYWORDS):
-            if isinstance(message, str) and message:
-                found.setdefault(folder_of(path), {}).setdefault(message, []).append(str(path.relative_to(ROOT)))
+        for message in messages_in(path):
+            found.setdefault(folder_of(path), {}).setdefault(message, []).append(str(path.relative_to(ROOT)))
     return found
 
 

@@ -37,7 +37,7 @@ def show_performance(task: Task, manifest: Manifest) -> None:
             n_positive=cases.n_positive,
             n_negative=len(cases.y_true) - cases.n_positive,
         )
-        + (f" {t(manifest.statement)}." if manifest.statement else "")
+        + (f" · {t(manifest.statement)}" if manifest.statement else "")
     )
     point = _show_threshold(task.id, manifest, cases)
     curve = curve_of(task.id, manifest.provenance.evaluation_sha256, cases)
