@@ -153,3 +153,27 @@ def test_the_real_hip_and_its_jpeg2000_twin(capsys: pytest.CaptureFixture[str], 
     assert rle["gate"]["outcome"] == j2k["gate"]["outcome"] == "needs_confirmation"
     assert j2k["findings"][0]["probability"] == pytest.approx(rle["findings"][0]["probability"], abs=0.02)
     assert rle["provenance"]["statement"] == DEMO_STATEMENT
+
+
+def test_the_dxa_table_pairs_by_patient_and_holds_decoys(tmp_path: Path) -> None:
+    """One scan a film within six months carries the label; decoys lie outside, are empty, or belong to nobody."""
+    from datetime import datetime
+
+    import pydicom
+
+    assert main(["phantom", "hip_osteoporosis", "--out", str(tmp_path), "--n", "12", "--seed", "9"]) == 0
+    with (tmp_path / "dexa.csv").open() as file:
+        scans = list(csv.DictReader(file))
+    with (tmp_path / "truth.csv").open() as file:
+        truth = {row["file"]: row for row in csv.DictReader(file)}
+    known = set()
+    for path in sorted(tmp_path.glob("*.dcm")):
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        known.add(header.PatientID)
+        film = datetime.strptime(header.StudyDate, "%Y%m%d")
+        own = [scan for scan in scans if scan["PatientID"] == header.PatientID and scan["T_score"]]
+        near = [scan for scan in own if abs((datetime.fromisoformat(scan["ScanDate"]) - film).days) < 180]
+        assert [(float(scan["T_score"]) <= -2.5) for scan in near] == [truth[path.name]["label"] == "1"]
+        assert float(near[0]["Neck_BMD"]) == pytest.approx(0.858 + 0.120 * float(near[0]["T_score"]), abs=0.001)
+    assert any(scan["PatientID"] not in known for scan in scans)
+    assert len(scans) > len(known)

@@ -11,6 +11,11 @@ from core.records import Phantom
 SOP_CLASSES = {"CR": ComputedRadiographyImageStorage}
 
 
+def patient_id(phantom: Phantom) -> str:
+    """Id of a phantom patient, from its pixels: the key that pairs the film with other tables."""
+    return f"PHANTOM-{hashlib.sha256(phantom.stored.tobytes()).hexdigest()[:8]}"
+
+
 def write_dicom(phantom: Phantom, *, monochrome1: bool = False) -> bytes:
     """A 12-bit DICOM file. The same phantom gives the same bytes.
 
@@ -31,7 +36,8 @@ def write_dicom(phantom: Phantom, *, monochrome1: bool = False) -> bytes:
     file.StudyInstanceUID = generate_uid(entropy_srcs=[digest, "study"])
     file.SeriesInstanceUID = generate_uid(entropy_srcs=[digest, "series"])
     file.ImageType = ["DERIVED", "SECONDARY", "PHANTOM"]
-    file.PatientName, file.PatientID = "PHANTOM", f"PHANTOM-{digest[:8]}"
+    file.PatientName, file.PatientID = "PHANTOM", patient_id(phantom)
+    file.StudyDate = str(phantom.meta["StudyDate"])
     file.Manufacturer, file.BurnedInAnnotation = "Fivefold phantom", "NO"
     file.Modality = str(phantom.meta["Modality"])
     file.BodyPartExamined = str(phantom.meta["BodyPartExamined"])

@@ -4,6 +4,7 @@ import csv
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from core.errors import ScreeningError, UsageError
 from core.i18n import mark
 from core.io.reader import shared_reader
-from core.records import LabelledCase, Study
+from core.records import LabelledCase, Phantom, Study
 from core.tasks.hip_osteoporosis.locate import locate
 from core.tasks.hip_osteoporosis.phantom import make_phantom
 from core.tasks.hip_osteoporosis.prepare import crop_region
@@ -46,6 +47,43 @@ def phantom_cases(seed: int, part: Literal["training", "test"], n: int) -> Itera
             )
             made += 1
         patient += 1
+
+
+DEXA_COLUMNS = ("PatientID", "ScanDate", "Neck_BMD", "T_score")
+BMD_MEAN, BMD_SD = 0.858, 0.120  # g/cm2, femoral neck of young women; a table with its own T-scores overrules it
+
+
+def dexa_rows(rng: np.random.Generator, patient: str, phantom: Phantom) -> list[dict[str, str]]:
+    """The DXA table's rows of one phantom patient: the true measurement and, for some, decoys that pairing must not take.
+
+    Args:
+        rng: Source of dates and decoys.
+        patient: Patient id as in the film's header.
+        phantom: Gives the T-score and the date of the film.
+
+    Returns:
+        Rows with DEXA_COLUMNS: first the scan that belongs to the film (within 150 days). Then, each for a part of the
+        patients: a scan about a year away, one just beyond six months, one without values, one of a patient without film.
+    """
+    t_score = float(str(phantom.truth["t_score_dxa"]))
+    film = datetime.strptime(str(phantom.meta["StudyDate"]), "%Y%m%d")
+
+    def row(days: float, score: float | None, name: str = patient) -> dict[str, str]:
+        values = ("", "") if score is None else (f"{BMD_MEAN + BMD_SD * score:.3f}", f"{score:.2f}")
+        return dict(zip(DEXA_COLUMNS, (name, f"{film + timedelta(days=days):%Y-%m-%d}", *values), strict=True))
+
+    side = int(rng.choice([-1, 1]))
+    decoys = [
+        row(side * int(rng.integers(330, 420)), t_score + float(rng.normal(0, 0.6))),
+        row(-side * 186, t_score + float(rng.normal(0, 0.6))),
+        row(side * int(rng.integers(1, 90)), None),
+        row(int(rng.integers(-90, 90)), float(rng.normal(-2, 1)), f"{patient}X"),
+    ]
+    taken = rng.random(len(decoys)) < (0.3, 0.15, 0.1, 0.15)
+    return [
+        row(int(rng.integers(-150, 151)), t_score),
+        *(decoy for decoy, use in zip(decoys, taken, strict=True) if use),
+    ]
 
 
 COLUMNS = ("file", "patient", "label", "split")

@@ -10,6 +10,7 @@ Anatomy is drawn in mm around the centre of the femoral head, x lateral, y down,
 """
 
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ PELVIS_SHAPE = (480, 840)
 MARKERS = ("cortical_index", "bone_fraction", "compressive", "tensile", "secondary", "trochanter", "ward")
 T_MEAN, T_SD = -2.35, 1.15  # 45 % osteoporosis, as in the reference data (141 of 312)
 OSTEOPOROSIS_T = -2.5
+FIRST_DAY = date(2018, 1, 1)  # films of five years, as in the reference data
 
 
 @dataclass(frozen=True)
@@ -308,6 +310,7 @@ def make_phantom(
             "ViewPosition": "AP",
             "Laterality": sides[0] if view == "hip" else "B",
             "PixelSpacing": SPACING_MM,
+            "StudyDate": f"{FIRST_DAY + timedelta(days=int(rng.spawn(1)[0].integers(0, 1826))):%Y%m%d}",
             **patient,
         },
     )
