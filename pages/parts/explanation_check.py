@@ -12,6 +12,7 @@ from core.records import ScreeningResult
 from core.task import Task
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.errors import show_error
+from pages.parts.regions import choose_region
 from pages.parts.words import t
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def show_explanation_check(task: Task, manifest: Manifest, result: ScreeningResu
             "A picture that looks right can be wrong. Two tests on this image tell whether the map follows what the network used."
         )
     )
-    index = _which(task.id, result)
+    index = choose_region(f"{task.id}.check.which", result)
     if not result.explanation.heatmaps[index].has_evidence:
         st.info(t("No positive evidence: there is no map to check."), icon=":material/info:")
         return
@@ -46,22 +47,6 @@ def show_explanation_check(task: Task, manifest: Manifest, result: ScreeningResu
         show_chart(_deletion_figure(check), f"{task.id}.deletion", _deletion_alt(check))
     with right:
         _show_verdicts(check)
-
-
-def _which(task_id: str, result: ScreeningResult) -> int:
-    if len(result.regions) == 1:
-        return 0
-    names = {"L": t("Left"), "R": t("Right"), None: t("Region")}
-    chosen = st.segmented_control(
-        t("Region"),
-        range(len(result.regions)),
-        format_func=lambda index: names[result.regions[index].laterality],
-        key=f"{task_id}.check.which",
-        persist_state="session",
-        default=0,
-        required=True,
-    )
-    return int(chosen or 0)
 
 
 def _checked(task_id: str, result: ScreeningResult, index: int) -> "ExplanationCheck":

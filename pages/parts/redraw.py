@@ -10,6 +10,7 @@ from core.figures.style import HIGHLIGHT
 from core.records import Box, Region, ScreeningResult
 from core.task import Task
 from pages.parts.picture import Look, plain_picture
+from pages.parts.regions import choose_region
 from pages.parts.road import forget_regions, keep_region
 from pages.parts.words import t
 
@@ -38,7 +39,7 @@ def show_redraw(task: Task, result: ScreeningResult, look: Look) -> None:
 
 
 def _show_drawing(task: Task, result: ScreeningResult, look: Look) -> None:
-    index = _which(task.id, result)
+    index = choose_region(f"{task.id}.redraw.which", result)
     region = result.regions[index]
     version = st.session_state.get(f"{task.id}.redraw.version", 0)
     key = f"{task.id}.redraw.{result.study.file_sha256[:12]}.{index}.{version}"
@@ -64,22 +65,6 @@ def _show_drawing(task: Task, result: ScreeningResult, look: Look) -> None:
         )
     if st.session_state.pop(f"{task.id}.redraw.refused", False):
         st.warning(t("The region is too small: at least {n} pixels a side are needed.", n=_MIN_SIDE_PX))
-
-
-def _which(task_id: str, result: ScreeningResult) -> int:
-    if len(result.regions) == 1:
-        return 0
-    names = {"L": t("Left"), "R": t("Right"), None: t("Region")}
-    chosen = st.segmented_control(
-        t("Region"),
-        range(len(result.regions)),
-        format_func=lambda index: names[result.regions[index].laterality],
-        key=f"{task_id}.redraw.which",
-        persist_state="session",
-        default=0,
-        required=True,
-    )
-    return int(chosen or 0)
 
 
 def _ordered(x: Any, y: Any) -> Box:
