@@ -4,6 +4,7 @@ Exit codes: 0 every file was answered (gate outcomes included), 1 at least one e
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -30,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = parser().parse_args(arguments)
-    options.command_line = "python -m core " + " ".join(arguments if arguments is not None else sys.argv[1:])
+    options.command_line = "python -m core " + shlex.join(arguments if arguments is not None else sys.argv[1:])
     try:
         code: int = options.run(options)
     except ScreeningError as error:

@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--runs", type=Path, default=Path("runs"), help="checkpoints and logs; a stopped run resumes from here"
     )
     output.add_argument("--out", type=Path, help="weights folder; default: weights/TASK/ARCHITECTURE")
+    output.add_argument("--note", default="First weights.", help="what the changelog of the weights says")
     output.add_argument(
         "--fit-only", action="store_true", help="stop after fitting; run again without it to evaluate and publish"
     )
@@ -89,6 +90,7 @@ def run(options: argparse.Namespace) -> int:
         best,
         recipe,
         options.command_line,
+        options.note,
         folder,
     )
     if folder == registry.WEIGHTS / task.id / folder.name:

@@ -124,6 +124,7 @@ def publish(
     fold: int,
     recipe: Recipe,
     command: str,
+    note: str,
     folder: Path,
 ) -> Manifest:
     """Evaluate a fitted fold on the held-out cases and write its weights folder; the manifest is written last.
@@ -137,6 +138,7 @@ def publish(
         fold: Its validation fold.
         recipe: How it was trained.
         command: Command line to print in card and manifest.
+        note: What the changelog says.
         folder: weights/<task>/<model>.
     """
     network = task_network.Network(recipe.architecture)
@@ -156,7 +158,7 @@ def publish(
         task=facts["task"],
         model=folder.name,
         version=FIRST_VERSION,
-        changelog=(Change(version=FIRST_VERSION, date=f"{datetime.now(UTC):%Y-%m-%d}", text="First weights."),),
+        changelog=(Change(version=FIRST_VERSION, date=f"{datetime.now(UTC):%Y-%m-%d}", text=note),),
         architecture=Architecture(name=recipe.architecture),
         weights=WeightsFile(
             file="model.safetensors",
