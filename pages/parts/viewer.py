@@ -109,12 +109,12 @@ def _show_display_popover(task_id: str, manifest: Manifest, study: Study) -> Non
             "overlay": t("Overlay only"),
         }
         st.radio(t("Layout"), _LAYOUTS, format_func=names.__getitem__, key=f"{task_id}.layout", persist_state="session")
-        points = {point.id: point for point in manifest.operating_points}
+        points = {point.id: f"{point.threshold:.2f} · {t(point.chosen_for)}" for point in manifest.operating_points}
         if len(points) > 1:
             st.radio(
                 t("Operating point"),
                 list(points),
-                format_func=lambda name: f"{points[name].threshold:.2f} · {t(points[name].chosen_for)}",
+                format_func=points.__getitem__,
                 key=f"{task_id}.point",
                 persist_state="session",
             )
