@@ -70,6 +70,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(number, "wb") as file:
             file.write(data)
+            os.chmod(name, 0o644)  # temporary files are private, results are not
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)
