@@ -9,6 +9,7 @@ observer, who knows every marker exactly, still errs.
 Anatomy is drawn in mm around the centre of the femoral head, x lateral, y down, as a left hip; a right hip is its mirror image.
 """
 
+import copy
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -300,6 +301,7 @@ def make_phantom(
     if like is not None:
         t_dxa = float(str(like.truth["t_score_dxa"]))
         patient = {key: like.meta[key] for key in patient}
+    days = int(copy.deepcopy(rng).integers(0, 1826))  # from a copy: the other hip's picture does not depend on it
     return Phantom(
         pixels=pixels,
         truth={"t_score": t_score, "t_score_dxa": t_dxa, "label": int(t_dxa <= OSTEOPOROSIS_T), "hips": hips},
@@ -310,7 +312,7 @@ def make_phantom(
             "ViewPosition": "AP",
             "Laterality": sides[0] if view == "hip" else "B",
             "PixelSpacing": SPACING_MM,
-            "StudyDate": f"{FIRST_DAY + timedelta(days=int(rng.spawn(1)[0].integers(0, 1826))):%Y%m%d}",
+            "StudyDate": f"{FIRST_DAY + timedelta(days=days):%Y%m%d}",
             **patient,
         },
     )
