@@ -49,7 +49,7 @@ def _threshold_interval(choose: Choice, y_true: Scores, y_score: Scores, seed: i
 
 
 def _estimate(interval: Interval) -> Estimate:
-    return Estimate(value=round(interval.value, 4), low=round(interval.low, 4), high=round(interval.high, 4))
+    return Estimate(value=round(interval.value, 6), low=round(interval.low, 4), high=round(interval.high, 4))
 
 
 def operating_points(label: str, validation: Labelled, test: Labelled, data: str, seed: int) -> list[OperatingPoint]:
@@ -89,9 +89,9 @@ def headline_metrics(label: str, held_out: Labelled, ideal: Scores | None, data:
         return Metric(
             name=name,
             label=label,
-            value=round(interval.value, 4),
-            low=round(interval.low, 4),
-            high=round(interval.high, 4),
+            value=round(interval.value, 6),
+            low=round(interval.low, 6),
+            high=round(interval.high, 6),
             n=n,
             data=data,
             note=note,
@@ -108,12 +108,12 @@ def headline_metrics(label: str, held_out: Labelled, ideal: Scores | None, data:
             )
         )
     calibration = calibration_report(*held_out)
-    found.append(Metric(name="brier", label=label, value=round(calibration.brier_score, 4), n=n, data=data))
+    found.append(Metric(name="brier", label=label, value=round(calibration.brier_score, 6), n=n, data=data))
     found.append(
         Metric(
             name="expected_calibration_error",
             label=label,
-            value=round(calibration.expected_calibration_error, 4),
+            value=round(calibration.expected_calibration_error, 6),
             n=n,
             data=data,
         )

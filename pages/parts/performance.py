@@ -143,7 +143,7 @@ def _show_distribution(task_id: str, cases: HeldOut, threshold: float) -> None:
 
 def _show_confusion(task: Task, cases: HeldOut, threshold: float) -> None:
     label = t(task.labels[0].name)
-    names = [t("Not: {label}", label=label), label]
+    names = [t("Without: {label}", label=label), label]
     called = [int(score >= threshold) for score in cases.y_score]
     ids = ("negative", task.labels[0].id)
     matrix = confusion_matrix(cases.y_true, called, ids)
