@@ -1,6 +1,7 @@
 """The command line: schema, order, exit codes, what it writes."""
 
 import csv
+import io
 import json
 import subprocess
 import sys
@@ -98,6 +99,29 @@ def test_confirmation_and_side_are_recorded(capsys: pytest.CaptureFixture[str], 
 def test_overlay_names(capsys: pytest.CaptureFixture[str], phantoms: Path, tmp_path: Path) -> None:
     screen(capsys, phantoms / "phantom_4_0000.dcm", "--overlay", tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["phantom_4_0000_osteoporosis_overlay.png"]
+
+
+def test_an_overlay_says_below_itself_what_it_is_worth(phantoms: Path) -> None:
+    """The strip is black with white letters, and its words name phantom and statement."""
+    import numpy as np
+    from PIL import Image
+
+    from core.imaging.display import to_display
+    from core.io.reader import shared_reader
+    from core.reports.overlay_png import caption, overlay_png
+    from core.screening import load, screen
+
+    study = shared_reader().read((phantoms / "phantom_4_0000.dcm").read_bytes())
+    result = screen(study, load("hip_osteoporosis"))
+    words = caption(result)
+    assert words.startswith("PHANTOM · Fivefold hip_osteoporosis resnet18")
+    assert DEMO_STATEMENT in words
+    shown = np.asarray(Image.open(io.BytesIO(overlay_png(result, to_display(study.frame), 0.6))))
+    strip = shown[study.frame.pixels.shape[0] :]
+    assert shown.shape[1] == study.frame.pixels.shape[1]
+    assert strip.shape[0] >= 15
+    assert set(np.unique(strip[:, :4])) == {0}
+    assert (strip > 200).mean() > 0.02
 
 
 def test_monochrome1_gives_the_same_probability(

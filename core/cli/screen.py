@@ -68,14 +68,13 @@ def _bytes(path: Path) -> bytes:
 
 def _write_overlay(result: ScreeningResult, folder: Path, stem: str) -> None:
     from core.imaging.display import to_display
-    from core.imaging.overlay import as_rgb, blend, draw_regions, png_bytes
     from core.io.weights_file import write_atomically
+    from core.reports.overlay_png import overlay_png
 
     assert result.explanation is not None
     folder.mkdir(parents=True, exist_ok=True)
-    picture = as_rgb(to_display(result.study.frame))
-    picture = draw_regions(blend(picture, result.explanation.heatmaps, 0.6), result.regions)
-    write_atomically(folder / f"{stem}_{result.explanation.target}_overlay.png", png_bytes(picture))
+    content = overlay_png(result, to_display(result.study.frame), 0.6)
+    write_atomically(folder / f"{stem}_{result.explanation.target}_overlay.png", content)
 
 
 def _finding_words(finding: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from core.imaging.display import to_bytes
 from core.records import Heatmap, Region, Regions
@@ -80,6 +80,33 @@ def draw_regions(picture: NDArray[np.uint8], regions: Regions) -> NDArray[np.uin
     for region in regions:
         pen.rectangle(region.box_xyxy, outline=_REGION_COLOUR, width=max(1, round(max(picture.shape) / 300)))
     return np.asarray(image)
+
+
+def add_caption(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    """The picture with lines of white text on black below it, as many as the width asks for.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        text: One sentence; broken between words.
+
+    Returns:
+        uint8 (H + strip, W, 3).
+    """
+    size = max(9, picture.shape[1] // 55)
+    font = ImageFont.load_default(size)
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= picture.shape[1] - 12 or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    step = round(1.4 * size)
+    strip = Image.new("RGB", (picture.shape[1], step * len(lines) + 8))
+    pen = ImageDraw.Draw(strip)
+    for row, line in enumerate(lines):
+        pen.text((6, 4 + row * step), line, fill="white", font=font)
+    return np.vstack([picture, np.asarray(strip)])
 
 
 def png_bytes(picture: NDArray[np.uint8]) -> bytes:

@@ -8,9 +8,10 @@ from typing import Any, Literal
 from PIL import Image
 
 from core.imaging.display import to_display
-from core.imaging.overlay import as_rgb, blend, draw_regions, png_bytes
+from core.imaging.overlay import as_rgb, blend, draw_regions
 from core.imaging.resample import crop_resize, fit_within
 from core.records import Frame, Heatmap, Region, ScreeningResult
+from core.reports.overlay_png import overlay_png
 
 LONGEST_PX = 1100
 SMALLEST_PX = 880  # smaller images are enlarged, so that lines drawn on them stay sharp
@@ -53,10 +54,9 @@ def sheet_bytes(result: ScreeningResult, look: Look) -> bytes:
     return _encoded(_sheet([Image.fromarray(part) for part in parts], look.layout, parts=len(parts)))
 
 
-def overlay_png(result: ScreeningResult, look: Look) -> bytes:
-    """The overlay at the size of the frame, without losses, for saving."""
-    picture = as_rgb(_display(result.study.frame, look))
-    return png_bytes(draw_regions(blend(picture, heatmaps(result), look.strength), result.regions))
+def overlay_to_save(result: ScreeningResult, look: Look) -> bytes:
+    """The overlay at the size of the frame, without losses, as PNG."""
+    return overlay_png(result, _display(result.study.frame, look), look.strength)
 
 
 def plain_picture(result: ScreeningResult, look: Look) -> tuple[Image.Image, float]:

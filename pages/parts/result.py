@@ -19,7 +19,7 @@ from pages.parts.chart import is_dark, show_chart
 from pages.parts.checks import show_checks, show_confirmation, show_refusal
 from pages.parts.frame import held_out_name
 from pages.parts.held_out import held_out, share_at_or_above
-from pages.parts.picture import overlay_png
+from pages.parts.picture import overlay_to_save
 from pages.parts.road import Choices
 from pages.parts.viewer import read_look
 from pages.parts.words import percent, t, translator
@@ -114,7 +114,7 @@ def _show_downloads(task_id: str, result: ScreeningResult) -> None:
     left, right = st.columns(2)
     left.download_button(
         t("Overlay (PNG)"),
-        lambda: overlay_png(result, look),
+        lambda: overlay_to_save(result, look),
         f"{stem}_overlay.png",
         "image/png",
         key=f"{task_id}.save.overlay",
