@@ -46,11 +46,6 @@ MESSAGES: dict[str, Message] = {
         mark("Uncompressed, RLE, JPEG, JPEG lossless, JPEG 2000 or JPEG-LS data."),
         mark("Ask the archive to export the image uncompressed."),
     ),
-    "E_MODALITY": Message(
-        mark("The file holds another kind of image than this task reads."),
-        mark("An image of the kind named on the page."),
-        mark("Choose another file, or open the page made for this kind of image."),
-    ),
     "E_TAG": Message(
         mark("A header entry that is needed to read the pixels is missing or makes no sense."),
         mark("A header that describes its pixels."),
@@ -61,16 +56,6 @@ MESSAGES: dict[str, Message] = {
         mark("Finite pixel values and a finite score."),
         mark("Try another image; if it happens again, reinstall the weights and run the self-check."),
     ),
-    "E_BLANK": Message(
-        mark("The image is blank: every pixel has the same value."),
-        mark("An image with visible structure."),
-        _ANOTHER_EXPORT,
-    ),
-    "E_TOO_SMALL": Message(
-        mark("The image is too small or too narrow to be examined."),
-        mark("At least 64 pixels on the short side and an aspect ratio of at most 4."),
-        mark("Choose the original image rather than a thumbnail."),
-    ),
     "E_CRASH": Message(
         mark("The reader stopped while decoding this file and was restarted."),
         mark("A file that decodes."),
@@ -80,11 +65,6 @@ MESSAGES: dict[str, Message] = {
         mark("Decoding this file took too long and was stopped."),
         mark("A file that decodes within the time limit."),
         _ANOTHER_EXPORT,
-    ),
-    "E_REGION": Message(
-        mark("No region to examine was found in the image."),
-        mark("A region drawn around the anatomy named on the page."),
-        mark("Draw the region by hand."),
     ),
     "E_WEIGHTS": Message(
         mark("The weights of this model were refused."),
