@@ -12,6 +12,7 @@ main() {
   if ! usable; then
     find_python
     echo "Creating the environment in .venv with $("$python" --version) ..."
+    if [ -L .venv ]; then rm .venv; fi # --clear would empty the environment that a link points to
     "$python" -m venv --clear .venv
   fi
   echo "Installing the libraries of $wanted into .venv (first time only: up to 7 GB, several minutes) ..."
