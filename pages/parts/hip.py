@@ -10,7 +10,8 @@ from core.records import ScreeningResult
 from pages.parts.hip_form import read_form, show_self_assessment
 from pages.parts.hip_method import show_method
 from pages.parts.settings import settings
-from pages.parts.task_page import TaskView, show_task
+from pages.parts.task_page import show_task
+from pages.parts.view import TaskView
 from pages.parts.words import t
 
 

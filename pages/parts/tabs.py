@@ -1,7 +1,5 @@
 """The tabs below the result. Only the open one is computed; a change of tab does not run the page above again."""
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
 from core.manifest import Manifest
@@ -10,15 +8,13 @@ from core.task import Task
 from pages.parts.card import show_card
 from pages.parts.explanation_check import show_explanation_check
 from pages.parts.performance import show_performance
+from pages.parts.view import TaskView
 from pages.parts.words import LANGUAGE, t
-
-if TYPE_CHECKING:
-    from pages.parts.task_page import TaskView
 
 
 @st.fragment
 def show_tabs(
-    view: "TaskView", task: Task, manifest: Manifest, study: Study | None, result: ScreeningResult | None
+    view: TaskView, task: Task, manifest: Manifest, study: Study | None, result: ScreeningResult | None
 ) -> None:
     """Performance, explanation check, the task's own, model card, method."""
     own_title, show_own = view.own_tab

@@ -1,14 +1,11 @@
 """The one body of all task pages: image, checks, result, and the tabs below."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
 import streamlit as st
 
 from core import registry
 from core.errors import ScreeningError, WeightsError
 from core.manifest import Manifest
-from core.records import ScreeningResult, Study
+from core.records import ScreeningResult
 from core.task import Task
 from pages.parts.errors import show_error
 from pages.parts.facts import show_facts
@@ -17,29 +14,11 @@ from pages.parts.result import show_result
 from pages.parts.road import Choices, installed_manifest, is_kept, read_choices, screen_once
 from pages.parts.source import Chosen, choose_image
 from pages.parts.tabs import show_tabs
+from pages.parts.view import TaskView
 from pages.parts.viewer import show_viewer
 from pages.parts.words import t
 
 _WAITING_PX = 560
-
-
-@dataclass(frozen=True)
-class TaskView:
-    """What one task adds to the common body.
-
-    Attributes:
-        task_id: The task.
-        own_tab: Title and content of its own tab; the content gets the study and the result, None where there is none.
-        show_next_step: Advice below the checks.
-        show_method: Content of the tab "Method".
-        tell_truth: What is true of a sample, as one sentence.
-    """
-
-    task_id: str
-    own_tab: tuple[str, Callable[[Study | None, ScreeningResult | None], None]]
-    show_next_step: Callable[[ScreeningResult], None]
-    show_method: Callable[[Task, Manifest], None]
-    tell_truth: Callable[[Mapping[str, object]], str]
 
 
 def show_task(view: TaskView) -> None:
