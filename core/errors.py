@@ -51,6 +51,11 @@ MESSAGES: dict[str, Message] = {
         mark("A header that describes its pixels."),
         _ANOTHER_EXPORT,
     ),
+    "E_MAT": Message(
+        mark("The MATLAB file holds no bone scan that this program can read."),
+        mark("A .mat file (v5 or v7.3) whose variable V or Y, or only image, is an array of 1024 x 256 x 2 counts."),
+        mark("Save the anterior and the posterior view together as one numeric array and try once more."),
+    ),
     "E_NONFINITE": Message(
         mark("A calculation did not give a finite number, so no score is shown."),
         mark("Finite pixel values and a finite score."),

@@ -41,8 +41,8 @@ class Study:
     Attributes:
         frames: At least one.
         file_sha256: Hash of the bytes as they came.
-        container: "dicom" or "raster".
-        tags: Allow-listed technical tags by DICOM keyword, values as short strings ("Modality": "CR").
+        container: "dicom", "raster" or "matlab".
+        tags: Allow-listed technical tags by DICOM keyword (two more: core.io.matlab), values as short strings ("Modality": "CR").
         age_years, weight_kg: From the header where present.
         sex: "F", "M", "O" or None.
         pseudonym: Keyed hash of the patient id, or None without one.
@@ -52,7 +52,7 @@ class Study:
 
     frames: tuple[Frame, ...]
     file_sha256: str
-    container: Literal["dicom", "raster"]
+    container: Literal["dicom", "raster", "matlab"]
     tags: Mapping[str, str] = field(default_factory=dict)
     age_years: float | None = None
     weight_kg: float | None = None

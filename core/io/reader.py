@@ -142,11 +142,11 @@ class Reader:
             self._idle.put(worker)
 
     def read(self, data: bytes, frame: int = 0) -> Study:
-        """Read one DICOM or raster file.
+        """Read one DICOM, raster or MATLAB file.
 
         Args:
             data: The whole file, as it came.
-            frame: Which frame of a multi-frame file, from 0.
+            frame: Which frame of a multi-frame file, from 0; of a MATLAB bone scan 0 is the anterior view, 1 the posterior.
 
         Returns:
             A study with one frame.

@@ -19,6 +19,8 @@ TAGS = frozenset(
         "ImageType",
         "ImagerPixelSpacing",
         "KVP",
+        "KneeJointId",  # two codes, right and left
+        "KneeJointName",  # the same as codes again
         "Laterality",
         "Modality",
         "NumberOfFrames",
@@ -52,6 +54,7 @@ SPACING_IGNORED = mark("The pixel spacing in the header makes no sense and is ig
 NO_RESCALE = mark("The header does not say how to convert stored values to HU; they are taken as HU.")
 TRANSPARENT = mark("Transparent parts were laid on black.")
 ROTATED = mark("The picture was turned upright as its EXIF entry asks.")
+NEGATIVE_COUNTS = mark("Negative counts were set to zero.")
 
 NOTES = frozenset(
     {
@@ -70,5 +73,6 @@ NOTES = frozenset(
         NO_RESCALE,
         TRANSPARENT,
         ROTATED,
+        NEGATIVE_COUNTS,
     }
 )

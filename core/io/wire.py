@@ -129,7 +129,7 @@ def unpack_reply(header: Header, body: bytes, file_sha256: str) -> Study:
         return Study(
             frames=(_frame(header, body),),
             file_sha256=file_sha256,
-            container=_one_of(header["container"], ("dicom", "raster")),
+            container=_one_of(header["container"], ("dicom", "raster", "matlab")),
             tags=_tags(header["tags"]),
             age_years=_number(header["age_years"]),
             weight_kg=_number(header["weight_kg"]),
