@@ -14,7 +14,7 @@ from core.figures.calibration import calibration_alt, calibration_figure
 from core.figures.confusion import cell_colour, confusion_alt, confusion_figure, ink
 from core.figures.curves import precision_recall_alt, precision_recall_figure, roc_alt, roc_figure
 from core.figures.scores import score_bar_alt, score_bar_figure, score_distribution_alt, score_distribution_figure
-from core.figures.style import DARK, FONTS, LIGHT, number, template
+from core.figures.style import DARK, FONTS, LIGHT, number, score_words, template
 from core.i18n import LANGUAGES, Translator
 from core.metrics.calibration import calibration_report
 from core.metrics.confusion import ConfusionMatrix
@@ -254,3 +254,18 @@ def test_bars_are_the_given_estimates(t: Translator) -> None:
 def test_bars_of_unequal_lengths_are_refused(t: Translator) -> None:
     with pytest.raises(UsageError, match="2 names"):
         bar_with_intervals_figure(["a", "b"], [1.0], [0.5], [1.5], title="", axis_title="", n_cases=1, t=t, dark=False)
+
+
+@pytest.mark.parametrize(
+    ("score", "words"),
+    [
+        (0.0, "<\u202f0.01"),
+        (0.004, "<\u202f0.01"),
+        (0.006, "0.01"),
+        (0.5, "0.50"),
+        (0.994, "0.99"),
+        (0.996, ">\u202f0.99"),
+    ],
+)
+def test_no_score_is_said_to_be_certain(score: float, words: str) -> None:
+    assert score_words(score) == words

@@ -12,6 +12,8 @@ from core.figures.style import (
     new_figure,
     number,
     percent,
+    plain,
+    score_words,
     template,
     theme,
     with_interval,
@@ -50,7 +52,7 @@ def score_bar_figure(score: float, threshold: float, interval: Interval | None, 
         hoverinfo="skip",
     )
     marker = {"size": 20, "symbol": "diamond", "color": _INK, "line": {"color": _PALE, "width": 2}}
-    words = [t("Score {score}", score=number(score)), _point_words(threshold, interval, t)]
+    words = [t("Score {score}", score=score_words(score)), _point_words(threshold, interval, t)]
     hover = "<br>".join(words) + "<extra></extra>"
     diamond = go.Scatter(
         x=[score], y=[0], mode="markers", marker=marker, cliponaxis=False, hovertemplate=hover, showlegend=False
@@ -69,7 +71,7 @@ def score_bar_figure(score: float, threshold: float, interval: Interval | None, 
     figure.add_vline(x=threshold, line={"color": _INK, "width": 3, "dash": "dot"})
     label = t("operating point {threshold}", threshold=number(threshold))
     _label(figure, threshold, 1.0, "bottom", label, TEXT_PX - 1)
-    _label(figure, score, 0.0, "top", f"<b>{number(score)}</b>", TEXT_PX + 1)
+    _label(figure, score, 0.0, "top", f"<b>{plain(score_words(score))}</b>", TEXT_PX + 1)
     for end, anchor in ((0, "right"), (1, "left")):
         figure.add_annotation(x=end, y=0, text=str(end), xanchor=anchor, xshift=24 * end - 12, showarrow=False)
     return figure
@@ -77,7 +79,7 @@ def score_bar_figure(score: float, threshold: float, interval: Interval | None, 
 
 def score_bar_alt(score: float, threshold: float, interval: Interval | None, t: Translator) -> str:
     """What `score_bar_figure` shows, in words."""
-    values = {"score": number(score), "point": _point_words(threshold, interval, t)}
+    values = {"score": score_words(score), "point": _point_words(threshold, interval, t)}
     if score >= threshold:
         return t("Score {score}, at or above the operating point. {point}.", **values)
     return t("Score {score}, below the operating point. {point}.", **values)

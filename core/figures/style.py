@@ -114,6 +114,13 @@ def number(value: float, digits: int = 2) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", _MINUS)
 
 
+def score_words(score: float) -> str:
+    """A score in [0, 1] with two digits; one that would round to 0 or 1 is said to lie beside it, because no score is certain."""
+    if score < 0.005:
+        return "<\u202f0.01"
+    return ">\u202f0.99" if score >= 0.995 else number(score)
+
+
 def percent(share: float) -> str:
     """A share as whole per cent, with the thin space of the interface."""
     return f"{100 * share:.0f}{_NARROW_SPACE}%"

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.figures.scores import score_bar_alt, score_bar_figure
-from core.figures.style import number
+from core.figures.style import number, score_words
 from core.manifest import Estimate, Manifest, OperatingPoint
 from core.metrics.proportions import Interval
 from core.records import Finding, ScreeningResult
@@ -81,7 +81,7 @@ def _show_finding(
 
 
 def _meaning(task: Task, manifest: Manifest, finding: Finding) -> str:
-    score = t("Score {score}.", score=number(finding.probability))
+    score = t("Score {score}.", score=score_words(finding.probability))
     cases = held_out(task.id, manifest)
     if cases is None:
         return score
