@@ -8,8 +8,6 @@ A message id is the English sentence itself, so code reads as what a person sees
 from functools import lru_cache
 from pathlib import Path
 
-from babel.messages.pofile import read_po
-
 LANGUAGES: dict[str, str] = {"en": "English", "zh_Hant": "繁體中文", "ko": "한국어"}
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,6 +29,8 @@ def catalogue(language: str) -> dict[str, str]:
     Raises:
         KeyError: `language` is not one of LANGUAGES.
     """
+    from babel.messages.pofile import read_po  # a machine that only trains has no catalogues to read
+
     LANGUAGES[language]
     words: dict[str, str] = {}
     for folder in catalogue_folders():

@@ -6,11 +6,14 @@ from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import core.tasks
 from core.errors import UsageError
-from core.manifest import Manifest, read_manifest
 from core.task import Task
+
+if TYPE_CHECKING:  # a machine that only trains reads no manifest
+    from core.manifest import Manifest
 
 WEIGHTS = Path(os.environ.get("FIVEFOLD_WEIGHTS") or Path(__file__).resolve().parents[1] / "weights")
 
@@ -45,11 +48,13 @@ def model_folders(task_id: str, root: Path = WEIGHTS) -> list[Path]:
     return sorted(path.parent for path in (root / task(task_id).id).glob("*/manifest.json"))
 
 
-def default_manifest(task_id: str, root: Path = WEIGHTS) -> Manifest | None:
+def default_manifest(task_id: str, root: Path = WEIGHTS) -> "Manifest | None":
     """Manifest of the first installed model of a task, or None without one.
 
     Raises:
         WeightsError: The manifest is there and wrong.
     """
+    from core.manifest import read_manifest
+
     folders = model_folders(task_id, root)
     return read_manifest(folders[0]) if folders else None

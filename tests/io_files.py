@@ -30,6 +30,16 @@ def refusal(data: bytes, frame: int = 0, reader: Reader | None = None) -> str:
     return caught.value.code
 
 
+def code_of_mutant(reader: Reader, mutant: bytes) -> str | None:
+    """What a reader makes of hostile bytes: a listed error's code, or None for a Study, whose pixels must then be finite."""
+    try:
+        frame = reader.read(mutant).frame
+    except ScreeningError as error:
+        return error.code
+    assert np.isfinite(frame.pixels).all()
+    return None
+
+
 def ramp(bits: int = 12, signed: bool = False, shape: tuple[int, int] = (48, 64)) -> np.ndarray:
     """Every part of the range that `bits` can hold, both ends included."""
     low = -(2 ** (bits - 1)) if signed else 0

@@ -18,7 +18,8 @@ from core.tasks.hip_osteoporosis.data import training_array
 from core.tasks.hip_osteoporosis.decode import decode
 from core.tasks.hip_osteoporosis.locate import locate
 from core.tasks.hip_osteoporosis.phantom import make_phantom
-from core.tasks.hip_osteoporosis.prepare import MEAN, SD, crop_region, prepare
+from core.tasks.hip_osteoporosis.prepare import crop_region, prepare
+from core.tasks.hip_osteoporosis.task import MEAN, SD
 
 MANIFEST = make_manifest()
 

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from io_files import dicom, ramp, read, refusal
+from io_files import code_of_mutant, dicom, ramp, read, refusal
 from numpy.testing import assert_array_equal
 from scipy.io import savemat
 
@@ -340,11 +340,6 @@ def test_mutated_files_end_in_a_study_or_a_listed_error(write: Any, n: int) -> N
             reach = len(mutant) if k % 3 == 0 else 4000  # most of the file is pixels, the rest is near the start
             for _ in range(dice.randint(1, 8)):
                 mutant[dice.randrange(reach)] = dice.randrange(256)
-            try:
-                frame = reader.read(bytes(mutant)).frame
-            except ScreeningError as error:
-                codes.add(error.code)
-            else:
-                assert np.isfinite(frame.pixels).all()
-        assert codes <= MESSAGES.keys()
+            codes.add(code_of_mutant(reader, bytes(mutant)))
+        assert codes - {None} <= MESSAGES.keys()
         assert reader.read(dicom(ramp())).container == "dicom"

@@ -17,13 +17,25 @@ from typing import Any
 import numpy as np
 import pydicom.uid as uids
 import pytest
-from io_files import compressed, describe, dicom, finish, jpeg, picture, ramp, read, refusal, rgb_picture
+from io_files import (
+    code_of_mutant,
+    compressed,
+    describe,
+    dicom,
+    finish,
+    jpeg,
+    picture,
+    ramp,
+    read,
+    refusal,
+    rgb_picture,
+)
 from numpy.testing import assert_array_equal
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from core.errors import MESSAGES, BusyError, FileError, ScreeningError, UsageError
+from core.errors import MESSAGES, BusyError, FileError, UsageError
 from core.io import vocabulary, wire
 from core.io.reader import Reader, shared_reader
 from core.records import Frame, Study
@@ -401,11 +413,6 @@ def test_mutated_files_end_in_a_study_or_a_listed_error(name: str) -> None:
                 mutant[dice.randrange(len(mutant))] = dice.randrange(256)
             if dice.random() < 0.2:
                 del mutant[dice.randrange(len(mutant)) :]
-            try:
-                frame = reader.read(bytes(mutant)).frame
-            except ScreeningError as error:
-                codes.add(error.code)
-            else:
-                assert np.isfinite(frame.pixels).all()
-        assert codes <= MESSAGES.keys()
+            codes.add(code_of_mutant(reader, bytes(mutant)))
+        assert codes - {None} <= MESSAGES.keys()
         assert reader.read(dicom(ramp())).container == "dicom"

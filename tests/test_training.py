@@ -1,6 +1,8 @@
 """Training: no patient on both sides, the reference's recipe by default, and a stopped run ends like one that was not."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -16,14 +18,31 @@ from torch import Tensor
 
 from core.records import LabelledCase
 from core.tasks.hip_osteoporosis import learn, network
-from core.tasks.hip_osteoporosis.data import STORED_HIGH, STORED_LOW
-from core.tasks.hip_osteoporosis.prepare import MEAN, SD
+from core.tasks.hip_osteoporosis.task import MEAN, SD, STORED_HIGH, STORED_LOW
 from core.training import fit
 from core.training.collect import FOLDS, HELD_OUT, collect, patient_folds, pixel_hash
 from core.training.fit import Fitted, Recipe, epoch_order, fit_fold, predict
 from core.training.pack import Pack
 
 SIDE = 288
+ROOT = Path(__file__).resolve().parents[1]
+LEFT_OUT = (  # of requirements.txt, with what the kept ones do not bring
+    *(
+        "pydantic",
+        "babel",
+        "scipy",
+        "sklearn",
+        "pandas",
+        "pydicom",
+        "gdcm",
+        "openjpeg",
+        "jpeg_ls",
+        "h5py",
+        "plotly",
+        "streamlit",
+    ),
+    *("pytorch_grad_cam", "cv2", "matplotlib"),
+)
 TINY = SimpleNamespace(Network=lambda name, pretrained: TinyNetwork(4))
 
 
@@ -427,3 +446,23 @@ def test_hip_network_trains_with_the_loop(tmp_path: Path) -> None:
     fresh = network.Network("resnet18")
     fresh.load_state_dict(fitted.state)
     assert sum(p.numel() for p in fresh.parameters()) == 11_177_025
+
+
+def test_training_from_a_pack_needs_only_torch_and_its_kin(tmp_path: Path) -> None:
+    """A lent machine has torch, torchvision, timm, safetensors, NumPy and what they bring; the rest must not be asked for."""
+    pack, runs = tmp_path / "pack.npz", tmp_path / "runs"
+    textured(10).save(pack)
+    recipe = ["--fold", "0", "--epochs", "1", "--batch", "4", "--fit-only", "--runs", str(runs)]
+    code = f"""
+import sys
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+def find_present(name, path=None, target=None):
+    return None if name.partition(".")[0] in {LEFT_OUT!r} else find(name, path, target)
+PathFinder.find_spec = find_present
+from core.cli.main import main
+sys.exit(main({["train", "hip_osteoporosis", "--packed", str(pack), *recipe]!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert (runs / "hip_osteoporosis" / "resnet18" / "fold_0" / "checkpoint.json").is_file()

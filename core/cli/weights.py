@@ -4,7 +4,6 @@ import argparse
 
 from core import registry
 from core.errors import WeightsError
-from core.manifest import file_sha256, read_manifest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print one line a model; exit code 3 when one is refused."""
+    from core.manifest import file_sha256, read_manifest
     from core.screening import load
 
     chosen = [options.task] if options.task else list(registry.tasks())

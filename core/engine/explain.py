@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM
-from pytorch_grad_cam.base_cam import BaseCAM
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -93,34 +92,7 @@ class _Head(nn.Module):
         return self._network[0].head(replace(self._activations, target=self.layer(target)))
 
 
-class _KeepsSignedMap(BaseCAM):  # type: ignore[misc]  # the library has no types
-    """Keeps the map before the library clips and scales it."""
-
-    signed: NDArray[np.float32]
-
-    def get_cam_image(self, *arguments: Any, **options: Any) -> NDArray[np.float32]:
-        maps: NDArray[np.float32] = super().get_cam_image(*arguments, **options)
-        self.signed = np.asarray(maps[0], np.float32)
-        return maps
-
-
-class _GradCAM(_KeepsSignedMap, GradCAM):  # type: ignore[misc]
-    pass
-
-
-class _HiResCAM(_KeepsSignedMap, HiResCAM):  # type: ignore[misc]
-    pass
-
-
-class _GradCAMPlusPlus(_KeepsSignedMap, GradCAMPlusPlus):  # type: ignore[misc]
-    pass
-
-
-class _EigenCAM(_KeepsSignedMap, EigenCAM):  # type: ignore[misc]
-    pass
-
-
-_LIBRARY = {"grad_cam": _GradCAM, "hires_cam": _HiResCAM, "grad_cam_pp": _GradCAMPlusPlus, "eigen_cam": _EigenCAM}
+_LIBRARY = {"grad_cam": GradCAM, "hires_cam": HiResCAM, "grad_cam_pp": GradCAMPlusPlus, "eigen_cam": EigenCAM}
 
 
 def _one(activations: Activations, index: int) -> Activations:
@@ -136,9 +108,17 @@ def _library_map(network: SplitNetwork, activations: Activations, method: str, t
     """Signed map (h, w) of a grad-cam method on the throw-away head."""
     head = _Head(network, activations)
     cam = _LIBRARY[method](model=head, target_layers=[head.layer])
+    compute, maps = cam.get_cam_image, []
+
+    def keep(*arguments: Any, **options: Any) -> Any:
+        """The map before the library clips and scales it."""
+        maps.append(compute(*arguments, **options))
+        return maps[0]
+
+    cam.get_cam_image = keep
     try:
         cam(activations.target.requires_grad_(), targets=[target])
-        signed = cam.signed
+        signed = np.asarray(maps[0][0], np.float32)
     finally:  # not `with cam`: its exit swallows IndexError
         cam.activations_and_grads.release()
     if method == "eigen_cam":  # the sign of a singular vector is arbitrary

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from core.engine.device import choose_device
 from core.engine.networks.split import SplitNetwork
 from core.errors import WeightsError
 from core.io.weights_file import load_tensors
@@ -24,11 +25,6 @@ class Model:
     network: SplitNetwork = field(repr=False)
     device: torch.device
     folder: Path
-
-
-def choose_device() -> torch.device:
-    """CUDA when there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def load_model(folder: Path, build: Builder, device: torch.device) -> Model:
@@ -59,7 +55,7 @@ def load_model(folder: Path, build: Builder, device: torch.device) -> Model:
     if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):  # running statistics too
         raise WeightsError(f"{folder.name}: a weight is not a finite number")
     # channels last: convolutions run about a tenth faster on a CPU
-    network.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     return Model(manifest, network, device, folder)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from core.engine.device import choose_device
 from core.training.pack import Pack
 
 
@@ -50,11 +51,6 @@ class Fitted:
     def best_loss(self) -> float:
         """Validation loss of the best epoch."""
         return self.history[self.best_epoch]["validation_loss"]
-
-
-def choose_device() -> torch.device:
-    """CUDA when there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def epoch_order(targets: NDArray[np.float32], sampler: str, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -142,11 +142,6 @@ class ResNet18ACM(Classifier):
         logits: Tensor = self.net.fc(torch.flatten(self.net.avgpool(activations.target), 1))
         return logits
 
-    def last_layer(self) -> nn.Module:
-        """The fully connected layer."""
-        layer: nn.Module = self.net.fc
-        return layer
-
 
 def load_resnet18(network: ResNet18ACM, state: Mapping[str, Tensor]) -> list[str]:
     """Copy the tensors of a plain torchvision ResNet18. Its `fc` is left out when it has another number of rows.

@@ -161,7 +161,7 @@ class PairNetwork(SplitNetwork):
         """F, or the last linear layer of the single branch."""
         if self.is_pair:
             return self.fused
-        return [module for module in self.modules() if isinstance(module, nn.Linear)][-1]
+        return super().last_layer()
 
 
 class BranchView(SplitNetwork):

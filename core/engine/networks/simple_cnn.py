@@ -54,7 +54,3 @@ class SimpleCNN(SplitNetwork):
     def loss(self, x: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Mean cross-entropy. targets: grades of any type, (N,)."""
         return {"loss": functional.cross_entropy(self(x).float(), targets.long())}
-
-    def last_layer(self) -> nn.Module:
-        """The linear layer."""
-        return self.linear

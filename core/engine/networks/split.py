@@ -1,5 +1,6 @@
 """A network cut in two: `features` up to the layer that explanations use, `head` from there to the output."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -20,20 +21,20 @@ class Activations:
     context: object = None
 
 
-class SplitNetwork(nn.Module):
+class SplitNetwork(nn.Module, ABC):
     """Base of every network. `forward(x) == head(features(x))`; `head` never changes its input in place."""
 
+    @abstractmethod
     def features(self, x: Tensor) -> Activations:
         """Run to the target layer. x: float32 (N, C, H, W)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def head(self, activations: Activations) -> Tensor:
         """Run from the target layer to the output."""
-        raise NotImplementedError
 
     def last_layer(self) -> nn.Module:
-        """The layer whose randomisation must change an explanation."""
-        raise NotImplementedError
+        """The layer whose randomisation must change an explanation (Adebayo et al. 2018): the last linear one."""
+        return [module for module in self.modules() if isinstance(module, nn.Linear)][-1]
 
     def forward(self, x: Tensor) -> Tensor:
         """The whole network."""

@@ -18,9 +18,7 @@ from core.records import LabelledCase, Phantom, Study
 from core.tasks.hip_osteoporosis.locate import locate
 from core.tasks.hip_osteoporosis.phantom import make_phantom
 from core.tasks.hip_osteoporosis.prepare import crop_region
-
-SIZE, CONTEXT = 224, 288 / 224
-STORED_LOW, STORED_HIGH = -0.25, 1.25  # range of the stored uint8 crops around the stretched [0, 1]
+from core.tasks.hip_osteoporosis.task import CONTEXT, SIZE, STORED_HIGH, STORED_LOW
 
 
 def phantom_cases(seed: int, part: Literal["training", "test"], n: int) -> Iterator[LabelledCase]:

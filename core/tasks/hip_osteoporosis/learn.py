@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.tasks.hip_osteoporosis.data import CONTEXT, SIZE, STORED_HIGH, STORED_LOW
-from core.tasks.hip_osteoporosis.prepare import MEAN, SD
+from core.tasks.hip_osteoporosis.task import CONTEXT, MEAN, SD, SIZE, STORED_HIGH, STORED_LOW
 
 ROTATION_DEGREES = 20.0
 BRIGHTNESS_SHARE, BRIGHTNESS_CHANGE = 0.3, 0.05

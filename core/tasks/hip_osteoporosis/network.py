@@ -1,7 +1,7 @@
 """One logit on a torchvision classifier: ResNet18 by default, four others beside it."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from core.engine.networks.classifiers import CLASSIFIERS, build_classifier
@@ -33,10 +33,6 @@ class Network(SplitNetwork):
     def loss(self, x: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Binary cross-entropy with logits, as in the reference system. targets: float32 (N,), 1 = osteoporosis."""
         return {"loss": functional.binary_cross_entropy_with_logits(self(x)[:, 0].float(), targets)}
-
-    def last_layer(self) -> nn.Module:
-        """The layer whose randomisation must destroy an explanation (Adebayo et al. 2018)."""
-        return [module for module in self.modules() if isinstance(module, nn.Linear)][-1]
 
 
 def scores(output: Tensor) -> Tensor:

@@ -7,9 +7,8 @@ from core.imaging.display import to_display
 from core.imaging.resample import crop_resize
 from core.manifest import Manifest
 from core.records import Region, Regions, Study
+from core.tasks.hip_osteoporosis.task import MEAN, SD
 
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
-SD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
 LOW, HIGH = 1.0, 99.0
 
 
