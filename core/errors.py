@@ -38,7 +38,7 @@ MESSAGES: dict[str, Message] = {
     "E_TRUNCATED": Message(mark("The file ends before its image does."), mark("A complete file."), _ANOTHER_EXPORT),
     "E_NOT_IMAGE": Message(
         mark("The file holds no image that this program can show."),
-        mark("A DICOM image, PNG, JPEG, TIFF or BMP file."),
+        mark("A DICOM image, a PNG, JPEG, TIFF or BMP picture, or a MATLAB .mat file."),
         mark("Choose the image itself: reports, presentation states and documents hold no pixels."),
     ),
     "E_CODEC": Message(
@@ -55,6 +55,13 @@ MESSAGES: dict[str, Message] = {
         mark("The MATLAB file holds no bone scan that this program can read."),
         mark("A .mat file (v5 or v7.3) whose variable V or Y, or only image, is an array of 1024 x 256 x 2 counts."),
         mark("Save the anterior and the posterior view together as one numeric array and try once more."),
+    ),
+    "E_SERIES": Message(
+        mark("The file holds no slice of a series that this program can read."),
+        mark(
+            "DICOM slices of one patient, all of one size, in a folder or in a zip file without password or inner zip files."
+        ),
+        mark("Export one series alone, zip its folder without a password and try once more."),
     ),
     "E_NONFINITE": Message(
         mark("A calculation did not give a finite number, so no score is shown."),

@@ -90,6 +90,7 @@ class OperatingPoint(_Closed):
     """A threshold with what it was chosen for and what it then gave; `score >= threshold` is positive.
 
     Attributes:
+        label: The finding. Where the labels are grades, the lowest one that counts: the score is the probability of it or worse.
         sensitivity, specificity: On the held-out data set named in `data`.
         threshold_low, threshold_high: 95 % bootstrap interval of the threshold on the data it was chosen on.
     """
@@ -150,6 +151,7 @@ class ProvenanceRecord(_Closed):
     date: str
     training_cases_sha256: str = SHA256
     evaluation_sha256: str = SHA256
+    out_of_fold_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
 
 class ExplanationSpec(_Closed):
@@ -203,6 +205,10 @@ class Manifest(_Closed):
     def statement(self) -> str:
         """Message id printed with every number of this model; empty when all labels are real."""
         return STATEMENTS[self.data_kind]
+
+    def cut(self, label: str) -> int:
+        """The lowest reference class that is positive for `label`: 1 where a single label is found or not, else its grade."""
+        return self.labels.index(label) if len(self.labels) > 1 else 1
 
     @property
     def default_point(self) -> OperatingPoint:

@@ -4,6 +4,7 @@ All are frozen. Arrays inside are treated as read-only. Coordinates are pixels o
 boxes are half-open `(x_min, y_min, x_max, y_max)`.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -42,7 +43,7 @@ class Study:
         frames: At least one.
         file_sha256: Hash of the bytes as they came.
         container: "dicom", "raster" or "matlab".
-        tags: Allow-listed technical tags by DICOM keyword (two more: core.io.matlab), values as short strings ("Modality": "CR").
+        tags: Allow-listed technical tags by DICOM keyword (others: core.io.vocabulary), values as short strings.
         age_years, weight_kg: From the header where present.
         sex: "F", "M", "O" or None.
         pseudonym: Keyed hash of the patient id, or None without one.
@@ -65,6 +66,12 @@ class Study:
     def frame(self) -> Frame:
         """The frame that is screened: the first."""
         return self.frames[0]
+
+    @property
+    def pixel_hash(self) -> str:
+        """Salted hash of the pixels that are screened: tells whether an image was used, not what it shows."""
+        salted = b"fivefold-pixels" + np.ascontiguousarray(self.frame.pixels).tobytes()
+        return hashlib.sha256(salted).hexdigest()[:32]
 
     @property
     def laterality(self) -> Laterality | None:
@@ -145,7 +152,14 @@ Regions = tuple[Region, ...]
 
 @dataclass(frozen=True)
 class Finding:
-    """One reported thing. Same keys in every task and in JSON; `probability` is the score an operating point is compared with."""
+    """One reported thing. Same keys in every task and in JSON.
+
+    Attributes:
+        label: What was looked for: the label of the operating point.
+        probability: The score that the operating point is compared with: of the label, or of it and every higher grade.
+        positive: At or above the operating point.
+        grade: The most probable grade as a place among the labels, and `probabilities` of all of them, where labels are grades.
+    """
 
     label: str
     probability: float
@@ -159,9 +173,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What decode makes of the network output: findings in original coordinates."""
+    """What decode makes of the network output: findings in original coordinates.
+
+    Attributes:
+        findings: A classifier or grader has one a region, in the order of the regions.
+        branches: Class probabilities of each branch of a network that has several, by branch, one mapping a region.
+        measures: Further numbers about each region by stable name ("roi_hu", "cosine"), one a region; NaN = not measurable.
+    """
 
     findings: tuple[Finding, ...]
+    branches: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
+    measures: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -192,11 +214,13 @@ class Explanation:
         method: Key of core.engine.explain.METHODS.
         target: Label whose score is explained.
         heatmaps: One a region, in the order of the regions.
+        branches: The same for each branch of a network that has several, by branch.
     """
 
     method: str
     target: str
     heatmaps: tuple[Heatmap, ...]
+    branches: Mapping[str, tuple[Heatmap, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -232,40 +256,72 @@ class ScreeningResult:
 
 
 @dataclass(frozen=True)
+class PatientResult:
+    """Several slices of one patient, and one answer from all of them.
+
+    Attributes:
+        slices: One result a slice, in the order given.
+        finding: From the mean class probabilities of the slices that were answered; None when none was.
+        n_answered: How many those are.
+    """
+
+    slices: tuple[ScreeningResult, ...]
+    finding: Finding | None
+    n_answered: int
+
+
+@dataclass(frozen=True)
 class Phantom:
     """A synthetic study with exactly known truth.
 
     Attributes:
-        pixels: float32 (H, W), detector signal in [0, 1].
+        pixels: float32 (H, W): detector signal in [0, 1] ("relative"), HU, or counts.
         truth: Cause, marker values, boxes and labels by name.
         markers: The true marker values an ideal observer may use, in fixed order.
-        meta: DICOM attributes to write (side, age, sex, weight, spacing ...).
+        meta: DICOM attributes to write by keyword (side, age, sex, weight, spacing ...).
+        unit: Of `pixels`.
+        posterior: The second view of a whole-body scan, as the file stores it; None for other images.
     """
 
     pixels: NDArray[np.float32]
     truth: Mapping[str, object]
     markers: Mapping[str, float]
     meta: Mapping[str, object]
+    unit: Literal["relative", "HU", "counts"] = "relative"
+    posterior: NDArray[np.float32] | None = None
 
     @property
     def stored(self) -> NDArray[np.uint16]:
-        """Pixels as a 12-bit file holds them."""
-        return np.rint(self.pixels * 4095).astype(np.uint16)
+        """Pixels as a file holds them: 12 bits, 12 bits of HU + 1024, or counts; (H, W), or (2, H, W) with a posterior view."""
+        planes = self.pixels if self.posterior is None else np.stack([self.pixels, self.posterior])
+        scaled = planes * 4095 if self.unit == "relative" else planes + 1024 if self.unit == "HU" else planes
+        return np.rint(np.clip(scaled, 0, 65535 if self.unit == "counts" else 4095)).astype(np.uint16)
 
     def study(self) -> Study:
         """The phantom as the reader would give it, without a detour through a file."""
+        first = self.stored if self.posterior is None else self.stored[0]
+        pixels = first.astype(np.float32) - (1024 if self.unit == "HU" else 0)
         spacing = float(str(self.meta["PixelSpacing"]))
-        tags = {key: str(self.meta[key]) for key in ("Modality", "BodyPartExamined", "ViewPosition", "Laterality")}
+        age, weight = self.meta.get("PatientAge"), self.meta.get("PatientWeight")
         return Study(
-            frames=(Frame(self.stored.astype(np.float32), "relative", (spacing, spacing), (2048.0, 4096.0)),),
+            frames=(Frame(pixels, self.unit, (spacing, spacing), WINDOWS[self.unit]),),
             file_sha256="0" * 64,
             container="dicom",
-            tags=tags,
-            age_years=float(str(self.meta["PatientAge"])),
-            weight_kg=float(str(self.meta["PatientWeight"])),
+            tags={key: str(value) for key, value in self.meta.items() if key in STUDY_TAGS and value != ""},
+            age_years=None if age is None else float(str(age)),
+            weight_kg=None if weight is None else float(str(weight)),
             sex=str(self.meta["PatientSex"]),
             is_phantom=True,
         )
+
+
+WINDOWS: dict[str, tuple[float, float] | None] = {"relative": (2048.0, 4096.0), "HU": (200.0, 700.0), "counts": None}
+"""Display window (center, width) that a phantom file of each unit asks for."""
+STUDY_TAGS = (
+    *("Modality", "BodyPartExamined", "ViewPosition", "Laterality", "KneeJointId"),
+    *("SliceThickness", "ConvolutionKernel", "KVP", "ContrastBolusAgent", "SlicePosition"),
+)
+"""Attributes of a phantom that are also tags of a study."""
 
 
 @dataclass(frozen=True)
@@ -275,8 +331,12 @@ class LabelledCase:
     Attributes:
         case_id: Unique in its set.
         patient: Cases of one patient never stand on both sides of a split.
-        target: 0 or 1 for a classifier.
+        study: The image.
+        target: 0 or 1 for a classifier, index of the grade for a grader.
         markers: True marker values of a phantom, in fixed order; empty for real data.
+        regions: The one region that is labelled; None = the one that the task proposes.
+        reference: A measured value that the answer is compared with (mean HU of the vertebral body); None without one.
+        centre_xy: Where the labelled region truly lies, pixels; None where nobody marked it.
     """
 
     case_id: str
@@ -284,3 +344,6 @@ class LabelledCase:
     study: Study
     target: float
     markers: tuple[float, ...] = ()
+    regions: Regions | None = None
+    reference: float | None = None
+    centre_xy: tuple[float, float] | None = None

@@ -4,18 +4,19 @@ Pages, command line, batch and evaluation call `screen` and recompute nothing.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core import registry
-from core.engine.explain import explain
+from core.clinical.grades import mean_finding
+from core.engine.explain import Target, explain
 from core.engine.faithfulness import ExplanationCheck, check_map
 from core.engine.loader import Model, ModelCache
 from core.engine.runner import Run, run
-from core.errors import WeightsError
+from core.errors import UsageError, WeightsError
 from core.manifest import Manifest, OperatingPoint
 from core.records import (
     Check,
@@ -23,6 +24,7 @@ from core.records import (
     Gate,
     Heatmap,
     Laterality,
+    PatientResult,
     Provenance,
     Region,
     Regions,
@@ -31,6 +33,12 @@ from core.records import (
 )
 
 _MODELS = ModelCache()
+
+
+def build(manifest: Manifest) -> Any:
+    """The network that a manifest declares, with random weights."""
+    network = registry.part(manifest.task, "network")
+    return network.Network(manifest.architecture.name, **manifest.architecture.options)
 
 
 def load(task_id: str, model_id: str | None = None, root: Path = registry.WEIGHTS) -> Model:
@@ -42,17 +50,22 @@ def load(task_id: str, model_id: str | None = None, root: Path = registry.WEIGHT
     folders = [path for path in registry.model_folders(task_id, root) if model_id in (None, path.name)]
     if not folders:
         raise WeightsError(f"no model of {task_id} is installed")
-    network = registry.part(task_id, "network")
-
-    def build(manifest: Manifest) -> Any:
-        return network.Network(manifest.architecture.name, **manifest.architecture.options)
-
     return _MODELS.get(folders[0], build)
 
 
 def operating_point(manifest: Manifest, name: str | None) -> OperatingPoint:
-    """The operating point called `name`, or the default one."""
-    return next((point for point in manifest.operating_points if point.id == name), manifest.default_point)
+    """The operating point called `name`, the default one without a name.
+
+    Raises:
+        UsageError: The manifest has none of this name.
+    """
+    if name is None:
+        return manifest.default_point
+    for point in manifest.operating_points:
+        if point.id == name:
+            return point
+    known = ", ".join(point.id for point in manifest.operating_points)
+    raise UsageError(f"operating point {name!r}; known: {known}")
 
 
 def provenance(manifest: Manifest) -> Provenance:
@@ -86,14 +99,32 @@ class _Clock:
         self.ms[name] = round(1000 * (time.perf_counter() - started), 2)
 
 
-def explain_regions(model: Model, done: Run, regions: Regions, method: str, target_index: int = 0) -> Explanation:
+def _target(manifest: Manifest, point: OperatingPoint) -> Target:
+    """From one row of the output to the score that the operating point is compared with, before the sigmoid."""
+    explained, cut = registry.part(manifest.task, "network").explained, manifest.cut(point.label)
+    return lambda row: explained(row, cut)
+
+
+def _maps(model: Model, done: Run, regions: Regions, method: str, target: Target) -> tuple[Heatmap, ...]:
     """One map a region, in the orientation of the frame."""
     heatmaps = []
     for index, region in enumerate(regions):
-        raw = explain(model, done, index, method, lambda output: output[target_index])
+        raw = explain(model, done, index, method, target)
         values = raw.values[:, ::-1].copy() if region.mirrored else raw.values
         heatmaps.append(Heatmap(values, raw.raw_max, region))
-    return Explanation(method, model.manifest.labels[target_index], tuple(heatmaps))
+    return tuple(heatmaps)
+
+
+def explain_regions(model: Model, done: Run, regions: Regions, method: str, point: OperatingPoint) -> Explanation:
+    """Why the score of `point` is what it is: one map a region, and one a region and branch where the network has branches."""
+    target = _target(model.manifest, point)
+    branches = {
+        name: _maps(
+            replace(model, network=view), replace(done, activations=view.of(done.activations)), regions, method, target
+        )
+        for name, view in model.network.views().items()
+    }
+    return Explanation(method, point.label, _maps(model, done, regions, method, target), branches)
 
 
 def screen(
@@ -141,11 +172,37 @@ def screen(
         done = run(model, batch)
     with clock.stage("decode"):
         prediction = registry.part(manifest.task, "decode").decode(done.output, study, placed, manifest, chosen)
+        facts = {name: tuple(map(float, values)) for name, values in done.facts.items()}
+        prediction = replace(prediction, measures={**prediction.measures, **facts})
     with clock.stage("explain"):
-        explanation = explain_regions(model, done, placed, method or manifest.explanation.default_method)
+        explanation = explain_regions(model, done, placed, method or manifest.explanation.default_method, chosen)
     return ScreeningResult(
         study, gate, placed, prediction, explanation, provenance(manifest), chosen.id, chosen.threshold, clock.ms
     )
+
+
+def screen_slices(
+    studies: Sequence[Study],
+    model: Model,
+    *,
+    confirmed: bool = False,
+    method: str | None = None,
+    point: str | None = None,
+) -> PatientResult:
+    """Screen several slices of one patient; the patient's class probabilities are the mean of the slices'.
+
+    Args:
+        studies: Chosen slices; one that the gate refuses is left out of the mean.
+        model: From `load`; its labels are grades.
+        confirmed, method, point: See `screen`.
+
+    Raises:
+        ScreeningError: See `screen`.
+    """
+    results = tuple(screen(study, model, confirmed=confirmed, method=method, point=point) for study in studies)
+    findings = [finding for result in results if result.prediction for finding in result.prediction.findings]
+    chosen = operating_point(model.manifest, point)
+    return PatientResult(results, mean_finding(findings, model.manifest, chosen) if findings else None, len(findings))
 
 
 def check_explanation(result: ScreeningResult, model: Model, index: int = 0) -> ExplanationCheck:
@@ -158,4 +215,5 @@ def check_explanation(result: ScreeningResult, model: Model, index: int = 0) -> 
     """
     assert result.explanation is not None, "a refused study has no explanation to check"
     batch = registry.part(model.manifest.task, "prepare").prepare(result.study, result.regions, model.manifest)
-    return check_map(model, run(model, batch), index, result.explanation.method, lambda output: output[0])
+    target = _target(model.manifest, operating_point(model.manifest, result.operating_point))
+    return check_map(model, run(model, batch), index, result.explanation.method, target)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from core.i18n import mark
+
 Kind = Literal["classifier", "grader", "detector", "segmenter"]
 
 
@@ -41,6 +43,8 @@ class Task:
         architectures: Names the task's network accepts, default first.
         region_name: What a region is called, or "" when the whole frame is used.
         has_sides: A finding belongs to the left or right of the body.
+        takes_series: Several slices of a patient may come together, as a zip file or a folder.
+        formats: Files that the task reads.
         references: Papers and sources.
     """
 
@@ -55,4 +59,6 @@ class Task:
     architectures: tuple[str, ...]
     region_name: str = ""
     has_sides: bool = False
+    takes_series: bool = False
+    formats: str = mark("DICOM, PNG, JPEG, TIFF or BMP")
     references: tuple[Reference, ...] = ()

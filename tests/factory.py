@@ -140,6 +140,7 @@ def manifest_facts() -> dict[str, Any]:
             "date": "2026-02-01",
             "training_cases_sha256": "0" * 64,
             "evaluation_sha256": "0" * 64,
+            "out_of_fold_sha256": None,
         },
         "eligible_age_years": [50.0, 90.0],
         "intended_use": "Tests.",

@@ -1,16 +1,23 @@
 """The real app in a real browser: what a newcomer does in the first minute, and that nothing leaves the machine."""
 
 import re
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
 from core.io.phantom_file import write_dicom
+from core.io.phantom_matlab import write_matlab
+from core.tasks.ct_osteoporosis import phantom as ct
 from core.tasks.hip_osteoporosis.phantom import make_sample
+from core.tasks.knee_djd import phantom as knee
 
 LIMIT_MS = 90_000  # the first image waits for torch and the weights
 HEADLINE = re.compile(r"(Above|Below) the operating point")
+CT_GRADE = re.compile("^(Normal|Osteopenia|Osteoporosis)$")
+KNEE_GRADE = re.compile("^(Right|Left): (Normal|Minimal|Mild|Moderate|Severe)$")
 HOSTILE_NAME = "![x](http://192.0.2.1/x.png) <img src='http://192.0.2.1/y.png'>.dcm"
 
 
@@ -97,3 +104,55 @@ def test_a_file_name_is_shown_as_text(hip: Page, app_server: str) -> None:
 def test_the_cold_address_of_a_task_has_the_menu(hip: Page) -> None:
     """Streamlit would run the page without its router when no session came before."""
     expect(hip.get_by_test_id("stSidebarNavLink").filter(has_text="User manual")).to_be_visible()
+
+
+def grade(page: Page, words: re.Pattern[str]) -> None:
+    expect(page.get_by_role("heading", name=words).first).to_be_visible(timeout=LIMIT_MS)
+    settle(page)
+
+
+def open_tab(page: Page, name: str, said: str) -> None:
+    page.get_by_role("tab", name=name).click()
+    expect(page.get_by_text(said).first).to_be_visible(timeout=LIMIT_MS)
+
+
+def choose_sample(page: Page, name: str) -> None:
+    page.get_by_role("radio", name=name, exact=True).or_(
+        page.get_by_role("button", name=name, exact=True)
+    ).first.click()
+    settle(page)
+
+
+def test_the_ct_page_with_samples_and_a_series(page: Page, app_server: str, tmp_path: Path) -> None:
+    page.goto(f"{app_server}/ct_osteoporosis?lang=en")
+    grade(page, CT_GRADE)
+    choose_sample(page, "Osteopenia")
+    grade(page, CT_GRADE)
+    expect(page.get_by_text(re.compile("^Measured in the middle of the region"))).to_be_visible(timeout=LIMIT_MS)
+    open_tab(page, "Both networks", "Alpha, weight of network s")
+    open_tab(page, "Method", "What was not built, and why")
+    rng = np.random.default_rng(3)
+    first = ct.make_phantom(rng, t_score=-3.2, kernel="standard")
+    file = tmp_path / "series.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for place, phantom in enumerate([first, *(ct.make_phantom(rng, like=first) for _ in range(2))]):
+            archive.writestr(f"{place}.dcm", write_dicom(phantom))
+    choose_files(page, file)
+    grade(page, CT_GRADE)
+    expect(page.get_by_text("All chosen slices of this patient")).to_be_visible(timeout=LIMIT_MS)
+    expect(page.get_by_text(re.compile("Mean of 3 slices"))).to_be_visible(timeout=LIMIT_MS)
+
+
+def test_the_knee_page_with_samples_and_a_matlab_file(page: Page, app_server: str, tmp_path: Path) -> None:
+    page.goto(f"{app_server}/knee_djd?lang=en")
+    grade(page, KNEE_GRADE)
+    choose_sample(page, "Both knees normal")
+    grade(page, KNEE_GRADE)
+    expect(page.get_by_role("heading", name=KNEE_GRADE)).to_have_count(2)
+    open_tab(page, "Both knees", "Uptake, times the shafts")
+    open_tab(page, "Method", "What was not built, and why")
+    file = tmp_path / "scan.mat"
+    file.write_bytes(write_matlab(knee.make_sample("both_severe"), "7.3"))
+    choose_files(page, file)
+    grade(page, KNEE_GRADE)
+    expect(page.get_by_text(re.compile("PHANTOM")).first).to_be_visible()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from core.imaging import checks
 from core.imaging.display import to_bytes, to_display
 from core.io.phantom_file import write_dicom
 from core.io.reader import shared_reader
@@ -106,6 +107,71 @@ def test_another_kind_of_image_is_refused_by_its_header(manifest: Manifest, tags
 def test_another_kind_of_image_suggests_its_task(manifest: Manifest) -> None:
     study = phantom_study(1)
     assert gate(replace(study, tags={**study.tags, "Modality": "CT"}), manifest).suggested_task == "ct_osteoporosis"
+    chest = gate(replace(study, tags={**study.tags, "BodyPartExamined": "Chest"}), manifest)
+    assert ([reason.code for reason in chest.reasons], chest.suggested_task) == (["body_part"], "chest_lesions")
+
+
+def test_matlab_scan_without_a_modality_is_refused_for_its_own_task(manifest: Manifest) -> None:
+    scan = bare(container="matlab", unit="counts")
+    refused = gate(scan, manifest)
+    assert ([reason.code for reason in refused.reasons], refused.suggested_task) == (["modality"], "knee_djd")
+
+
+# --- checks that all gates share -------------------------------------------------------------------------------------
+
+
+def bare(container: str = "dicom", unit: str = "relative", **tags: str) -> Study:
+    shape = (64, 64, 3) if unit == "rgb" else (64, 64)
+    return Study((Frame(np.zeros(shape, np.float32), unit),), "0" * 64, container, tags)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("study", "task"),
+    [
+        (bare(Modality="CT"), "ct_osteoporosis"),
+        (bare(Modality="ct", BodyPartExamined="CHEST"), "ct_osteoporosis"),
+        (bare(Modality="NM"), "knee_djd"),
+        (bare(Modality="OP"), "retina_lesions"),
+        (bare(Modality="CR", BodyPartExamined="HIP"), "hip_osteoporosis"),
+        (bare(Modality="DX", BodyPartExamined="pelvis"), "hip_osteoporosis"),
+        (bare(Modality="DX", BodyPartExamined="CHEST"), "chest_lesions"),
+        (bare(Modality="RF", BodyPartExamined="THORAX"), "chest_lesions"),
+        (bare(Modality="CR", BodyPartExamined="HAND"), None),
+        (bare(Modality="CR"), None),
+        (bare(Modality="MR", BodyPartExamined="HIP"), None),
+        (bare(BodyPartExamined="CHEST"), None),
+        (bare(), None),
+        (bare(container="raster", unit="rgb"), "retina_lesions"),
+        (bare(unit="rgb", Modality="CT"), "retina_lesions"),
+        (bare(container="matlab", unit="counts"), "knee_djd"),
+        (bare(unit="counts", Modality="CT"), "knee_djd"),
+    ],
+    ids=lambda value: " ".join(value.tags.values()) or value.container if isinstance(value, Study) else str(value),
+)
+def test_fitting_task_of_a_header(study: Study, task: str | None) -> None:
+    assert checks.fitting_task(study) == task
+
+
+@pytest.mark.parametrize(
+    ("study", "code"),
+    [
+        (bare(Modality="CR"), None),
+        (bare(Modality="cr"), None),
+        (bare(Modality="CT"), "modality"),
+        (bare(), None),  # a picture tells nothing; the picture itself is looked at later
+        (bare(container="raster"), None),
+        (bare(container="matlab", unit="counts"), "modality"),
+        (bare(container="raster", unit="rgb"), "colour"),
+        (bare(unit="rgb", Modality="CR"), "colour"),
+    ],
+)
+def test_wrong_modality_is_refused_in_the_words_of_the_task(study: Study, code: str | None) -> None:
+    found = checks.wrong_modality(study, checks.RADIOGRAPHS, "Not one of ours")
+    assert (found and found.code) == code
+    if found is not None:
+        assert found.outcome == "refused"
+        assert found.message == ("A colour photograph" if code == "colour" else "Not one of ours")
+        assert found.suggested_task == checks.fitting_task(study)
 
 
 def text_picture() -> np.ndarray:

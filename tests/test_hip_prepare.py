@@ -12,7 +12,7 @@ from torchvision.models import ResNet18_Weights
 
 from core.imaging.display import to_bytes, to_display
 from core.io.phantom_file import write_dicom
-from core.records import Phantom, Region, Study
+from core.records import LabelledCase, Phantom, Region, Study
 from core.tasks.hip_osteoporosis import learn
 from core.tasks.hip_osteoporosis.data import training_array
 from core.tasks.hip_osteoporosis.decode import decode
@@ -138,7 +138,7 @@ def test_brightness_and_contrast_of_the_display_do_not_change_the_input() -> Non
 def test_training_sees_what_screening_sees(side: str) -> None:
     """The stored array of 8 bits with context, cut back, is the input of the road."""
     study = of_side(side).study()
-    stored = training_array(study)
+    stored = training_array(LabelledCase("case", "patient", study, 0))
     assert (stored.shape, stored.dtype) == ((288, 288), np.uint8)
     trained = learn.plain(torch.from_numpy(stored[None])).numpy()
     difference = np.abs(trained - network_input(study)) * SD

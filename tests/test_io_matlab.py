@@ -99,12 +99,14 @@ WRITERS = pytest.mark.parametrize("write", [v5, v73])
 @pytest.mark.parametrize("name", ["V", "Y", "scan7"])
 def test_both_views(write: Any, name: str) -> None:
     data = write(**{name: scan(), "other": np.ones((3, 4))})
-    for index, note in enumerate([vocabulary.FIRST_FRAME, vocabulary.CHOSEN_FRAME]):
+    sizes = {"Rows": "1024", "Columns": "256", "NumberOfFrames": "2"}
+    for index, note in enumerate([vocabulary.ANTERIOR_VIEW, vocabulary.CHOSEN_FRAME]):
         study = read(data, index)
         assert (study.container, study.frame.unit, study.frame.pixels.dtype) == ("matlab", "counts", np.float32)
         assert_array_equal(study.frame.pixels, scan()[:, :, index])
         assert study.notes == (note,)
-        assert study.tags == {"Modality": "NM", "Rows": "1024", "Columns": "256", "NumberOfFrames": "2"}
+        assert study.tags == {"Modality": "NM", "ViewPosition": "AP"[index]} | sizes
+        assert not study.is_phantom
     with pytest.raises(UsageError):
         read(data, 2)
 
@@ -143,6 +145,12 @@ def test_negative_and_not_finite(write: Any) -> None:
     for poison in (np.nan, np.inf, -np.inf, 1e300):
         values[5, 5, 0] = poison
         assert refusal(write(V=values)) == "E_NONFINITE"
+
+
+@WRITERS
+@pytest.mark.parametrize(("mark", "is_phantom"), [(np.ones((1, 1)), True), (np.ones((2, 2)), False), ({}, False)])
+def test_only_a_single_value_marks_a_phantom(write: Any, mark: object, is_phantom: bool) -> None:
+    assert read(write(V=scan(), fivefold_phantom=mark)).is_phantom is is_phantom
 
 
 # --- diaginfo --------------------------------------------------------------------------------------------------------

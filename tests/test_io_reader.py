@@ -281,6 +281,92 @@ def test_laterality() -> None:
     assert read(dicom(ramp(), Laterality="B")).laterality is None
 
 
+@pytest.mark.parametrize(
+    ("corner", "cosines", "place"),
+    [
+        ([-170, -160, 12.345], [1, 0, 0, 0, 1, 0], "12.35"),
+        ([5, 6, -0.001], [1, 0, 0, 0, 1, 0], "0.00"),
+        ([5, 6, 7], [0, 1, 0, 0, 0, -1], "-5.00"),  # sagittal
+        ([5, 6, 7], [1, 0, 0, 0, 0, -1], "6.00"),  # coronal
+        ([0, 30, 40], [1, 0, 0, 0, 0.8, 0.6], "14.00"),  # tilted gantry: the normal is (0, -0.6, 0.8)
+        ([5, 6, 7], [1, 0, 0, 1, 0, 0], None),
+        ([5, 6, 7], [1, 0, 0], None),
+        ([5, 6, 1e9], [1, 0, 0, 0, 1, 0], None),
+        (None, [1, 0, 0, 0, 1, 0], None),
+        ([5, 6, 7], None, None),
+    ],
+)
+def test_slice_position(corner: object, cosines: object, place: str | None) -> None:
+    study = read(dicom(ramp(), ImagePositionPatient=corner, ImageOrientationPatient=cosines))
+    assert study.tags.get("SlicePosition") == place
+
+
+# --- anterior and posterior ------------------------------------------------------------------------------------------
+
+
+def detectors(*views: tuple[str, str] | None) -> Sequence:
+    """One detector for each code value and meaning."""
+    items = []
+    for view in views:
+        item, code = Dataset(), Dataset()
+        if view is not None:
+            code.CodeValue, code.CodeMeaning = view
+            item.ViewCodeSequence = Sequence([code])
+        items.append(item)
+    return Sequence(items)
+
+
+ANTERIOR, POSTERIOR = ("399321004", "Anterior projection"), ("399001007", "Posterior projection")
+
+
+def nuclear(vector: list[int] | None, views: Sequence, n_frames: int = 2, **elements: object) -> bytes:
+    """Frame k holds the value k."""
+    frames = np.broadcast_to(np.arange(n_frames, dtype=np.uint16)[:, None, None], (n_frames, 48, 64)).copy()
+    facts = {"Modality": "NM", "DetectorVector": vector, "DetectorInformationSequence": views} | elements
+    return dicom(frames if n_frames > 1 else frames[0], **facts)
+
+
+@pytest.mark.parametrize(
+    ("vector", "views", "order", "tags"),
+    [
+        ([1, 2], [ANTERIOR, POSTERIOR], [0, 1], ["A", "P"]),
+        ([2, 1], [ANTERIOR, POSTERIOR], [1, 0], ["A", "P"]),
+        ([1, 2], [POSTERIOR, ANTERIOR], [1, 0], ["A", "P"]),
+        ([1, 2], [("G-5216", ""), ("G-5215", "")], [1, 0], ["A", "P"]),
+        ([1, 2], [("ours", "POSTERIOR"), ("ours", "Anterior projection")], [1, 0], ["A", "P"]),
+        ([1, 2], [None, ANTERIOR], [1, 0], ["A", None]),
+        ([1, 1, 2, 2], [POSTERIOR, ANTERIOR], [2, 0, 1, 3], ["A", "P", "P", "A"]),
+        ([1, 2], [None, POSTERIOR], [0, 1], [None, "P"]),  # the other one need not be anterior
+        ([1, 2], [("399074003", "Left anterior oblique"), POSTERIOR], [0, 1], [None, "P"]),
+        ([1, 7], [POSTERIOR, ANTERIOR], [0, 1], ["P", None]),
+        ([1, 2, 2], [POSTERIOR, ANTERIOR], [0, 1], [None, None]),
+        (None, [POSTERIOR, ANTERIOR], [0, 1], [None, None]),
+        ([1, 2], [], [0, 1], [None, None]),
+    ],
+)
+def test_anterior_view_comes_first(vector: Any, views: Any, order: list[int], tags: list[str | None]) -> None:
+    data = nuclear(vector, detectors(*views), len(order))
+    studies = [read(data, index) for index in range(len(order))]
+    assert [int(study.frame.pixels[0, 0]) for study in studies] == order
+    assert [study.tags.get("ViewPosition") for study in studies] == tags
+    first = vocabulary.ANTERIOR_VIEW if tags[0] == "A" else vocabulary.FIRST_FRAME
+    assert [study.notes for study in studies] == [(first,), *[(vocabulary.CHOSEN_FRAME,)] * (len(order) - 1)]
+    with pytest.raises(UsageError):
+        read(data, len(order))
+
+
+def test_frames_of_one_view_are_frames() -> None:
+    study = read(nuclear([1, 1], detectors(ANTERIOR)))
+    assert (study.tags["ViewPosition"], study.notes) == ("A", (vocabulary.FIRST_FRAME,))
+
+
+@pytest.mark.parametrize("vector", [None, [1]])
+def test_view_of_a_single_frame(vector: Any) -> None:
+    assert read(nuclear(vector, detectors(POSTERIOR), 1)).tags["ViewPosition"] == "P"
+    assert "ViewPosition" not in read(nuclear(vector, detectors(None), 1)).tags
+    assert read(nuclear(vector, detectors(POSTERIOR), 1, Modality="CR", ViewPosition="AP")).tags["ViewPosition"] == "AP"
+
+
 # --- a worker that lies ----------------------------------------------------------------------------------------------
 
 
@@ -323,6 +409,7 @@ def test_wire_round_trip() -> None:
         {"tags": {"Modality": "\x1b[2J"}},
         {"tags": {"Modality": 7}},
         {"tags": ["Modality"]},
+        {"tags": {"SlicePosition": "nan"}},
         {"notes": ["free text"]},
         {"notes": 7},
         {"sex": "secret"},
@@ -343,6 +430,36 @@ def test_lies_are_refused(lie: dict[str, object]) -> None:
     header, body = honest()
     with pytest.raises(wire.WireError):
         wire.unpack_reply(header | lie, body, "")
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {},
+        {"files": None},
+        {"files": [["a"]]},
+        {"files": [["a", 4]]},
+        {"files": [["a", 6], ["b", -1]]},
+        {"files": [["a", 5.0]]},
+        {"files": [["a", 5], ["b", "E_NEW"]]},
+        {"files": [["a", 5], ["b", None]]},
+        {"files": [["a\n", 5]]},
+        {"files": [["a" * 65, 5]]},
+        {"files": [[7, 5]]},
+        {"files": [["a", 5]] + [["b", 0]] * vocabulary.MAX_FILES},
+    ],
+)
+def test_lies_about_an_archive_are_refused(lie: dict[str, object]) -> None:
+    with pytest.raises(wire.WireError):
+        wire.unpack_files(lie, b"12345")
+
+
+def test_files_pass() -> None:
+    files: list[tuple[str, bytes | str]] = [("a", b"12"), ("b", "E_SERIES"), ("c", b""), ("d", b"345")]
+    header, body = wire.pack_files(files)
+    assert wire.unpack_files(json.loads(json.dumps(header)), b"".join(body)) == files
+    with pytest.raises(FileError, match="E_BOMB"):
+        wire.unpack_files({"error": "E_BOMB", "got": ""}, b"")
 
 
 def test_pixels_that_are_no_numbers_are_refused() -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from factory import make_manifest, manifest_facts
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from scipy.stats import spearmanr
+from sklearn.metrics import average_precision_score, brier_score_loss, cohen_kappa_score, roc_auc_score
 
 from core import registry
 from core.engine.explain import METHODS
@@ -18,6 +19,7 @@ from core.engine.loader import Model, load_model
 from core.engine.runner import run
 from core.errors import WeightsError
 from core.manifest import DEMO_STATEMENT, STATEMENTS, Manifest, dump_manifest, file_sha256, read_manifest
+from core.training.card import model_card
 
 WEIGHTS = registry.WEIGHTS
 MODELS = sorted(path.parent for path in WEIGHTS.glob("*/*/manifest.json"))
@@ -180,11 +182,6 @@ def loaded(folder: Path) -> Model:
     return load_model(folder, build, torch.device("cpu"))
 
 
-def evaluation(folder: Path) -> list[dict[str, str]]:
-    with (folder / "evaluation.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @pytestmark_models
 def test_manifest_names_its_own_place(folder: Path) -> None:
     manifest = read_manifest(folder)
@@ -205,12 +202,16 @@ def test_weights_file_is_what_the_manifest_declares(folder: Path) -> None:
 
 
 @pytestmark_models
-def test_network_has_the_declared_parameters_and_one_finite_output_a_label(folder: Path) -> None:
+def test_network_has_the_declared_parameters_and_one_score_a_label(folder: Path) -> None:
     model = loaded(folder)
     manifest = model.manifest
     assert sum(p.numel() for p in model.network.parameters()) == manifest.weights.parameters
     batch = np.zeros((2, manifest.input.channels, *manifest.input.size), np.float32)
-    assert run(model, batch).output.shape[:2] == (2, len(manifest.labels))
+    scores = registry.part(manifest.task, "network").scores(torch.from_numpy(run(model, batch).output)).numpy()
+    assert scores.shape == (2, len(manifest.labels))
+    assert ((scores >= 0) & (scores <= 1)).all()
+    if len(manifest.labels) > 1:
+        assert scores.sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
 @pytestmark_models
@@ -236,14 +237,17 @@ def test_result_files_are_those_of_the_manifest(folder: Path) -> None:
     provenance = read_manifest(folder).provenance
     assert file_sha256(folder / "evaluation.csv") == provenance.evaluation_sha256
     assert file_sha256(folder / "training_cases.csv") == provenance.training_cases_sha256
-    assert (folder / "MODEL_CARD.md").is_file()
+    assert (folder / "out_of_fold.csv").is_file() == (provenance.out_of_fold_sha256 is not None)
+    if provenance.out_of_fold_sha256:
+        assert file_sha256(folder / "out_of_fold.csv") == provenance.out_of_fold_sha256
+    assert (folder / "MODEL_CARD.md").read_text(encoding="utf-8") == model_card(read_manifest(folder))
 
 
 @pytestmark_models
 def test_no_held_out_patient_was_trained_on(folder: Path) -> None:
     with (folder / "training_cases.csv").open(encoding="utf-8", newline="") as file:
         training = list(csv.DictReader(file))
-    rows = evaluation(folder)
+    rows = rows_of(folder)[2]
     assert len(training) > 0
     assert {row["patient"] for row in training}.isdisjoint(row["patient"] for row in rows)
     folds: dict[str, set[str]] = {}
@@ -255,13 +259,23 @@ def test_no_held_out_patient_was_trained_on(folder: Path) -> None:
     assert sizes["training"] + sizes["validation"] == len(training)
 
 
-def scores_of(folder: Path, label: str) -> tuple[np.ndarray, np.ndarray]:
-    """Reference (0/1) and score of one label."""
-    rows = evaluation(folder)
-    assert {"case", "patient", "label", f"p_{label}"} <= rows[0].keys()
+def rows_of(folder: Path, name: str = "evaluation.csv") -> tuple[np.ndarray, np.ndarray, list[dict[str, str]]]:
+    """Reference class (N,), one column of probabilities a label (N, C), and the rows themselves."""
+    labels = read_manifest(folder).labels
+    with (folder / name).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {"case", "patient", "label"} <= rows[0].keys()
     assert len({row["case"] for row in rows}) == len(rows)
-    is_positive = np.array([row["label"] in ("1", label) for row in rows])
-    return is_positive, np.array([float(row[f"p_{label}"]) for row in rows])
+    targets = np.array([int(row["label"]) for row in rows])
+    return targets, np.array([[float(row[f"p_{label}"]) for label in labels] for row in rows]), rows
+
+
+def scores_of(folder: Path, label: str) -> tuple[np.ndarray, np.ndarray]:
+    """Whether it is positive, and the score: of one label, or of a grade or a worse one."""
+    labels = read_manifest(folder).labels
+    targets, p, _ = rows_of(folder)
+    place = labels.index(label)
+    return targets >= max(place, 1), p[:, place:].sum(axis=1)
 
 
 RECOUNTS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
@@ -271,17 +285,47 @@ RECOUNTS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 }
 
 
+def kappa(targets: np.ndarray, p: np.ndarray) -> float:
+    return float(cohen_kappa_score(targets, p.argmax(axis=1), weights="quadratic", labels=range(p.shape[1])))
+
+
+GRADER_RECOUNTS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "accuracy": lambda targets, p: float((p.argmax(axis=1) == targets).mean()),
+    "accuracy_within_one": lambda targets, p: float((np.abs(p.argmax(axis=1) - targets) <= 1).mean()),
+    "mean_absolute_error": lambda targets, p: float(np.abs(p.argmax(axis=1) - targets).mean()),
+    "weighted_kappa": kappa,
+    "macro_auroc": lambda targets, p: float(
+        roc_auc_score(targets, p / p.sum(axis=1, keepdims=True), multi_class="ovr")
+    ),
+}
+
+
 @pytestmark_models
 def test_metrics_come_back_from_the_held_out_results(folder: Path) -> None:
+    """Every figure that has an independent recount in scikit-learn; figures about real cases come from their own file."""
     manifest = read_manifest(folder)
-    metrics = [metric for metric in manifest.metrics if metric.name in RECOUNTS]
-    assert {metric.label for metric in metrics if metric.name == "auroc"} == set(manifest.labels)
-    for metric in metrics:
-        y_true, y_score = scores_of(folder, metric.label)
-        assert metric.n == len(y_true)
-        assert metric.value == pytest.approx(float(RECOUNTS[metric.name](y_true, y_score)), abs=6e-5)
-        if metric.low is not None:
-            assert metric.low <= metric.value <= metric.high
+    held_out = {data.name for data in manifest.provenance.datasets if data.role == "test"}
+    checked = set()
+    for metric in manifest.metrics:
+        file = "evaluation.csv" if metric.data in held_out else "out_of_fold.csv"
+        targets, p, rows = rows_of(folder, file)
+        assert metric.n == len(targets)
+        if metric.name in GRADER_RECOUNTS and len(manifest.labels) > 1:
+            expected = GRADER_RECOUNTS[metric.name](targets, p)
+        elif metric.name in RECOUNTS:
+            expected = float(RECOUNTS[metric.name](*scores_of(folder, metric.label)))
+        elif metric.name == "recall":
+            grade = manifest.labels.index(metric.label)
+            expected = float((p.argmax(axis=1) == grade)[targets == grade].mean())
+        elif metric.name == "spearman":
+            falling = [-float(row["reference"]) for row in rows]
+            expected = float(spearmanr(p @ np.arange(p.shape[1]), falling).statistic)
+        else:
+            continue
+        checked.add(metric.name)
+        assert metric.value == pytest.approx(expected, abs=2e-4)
+        assert metric.low is None or metric.low <= metric.value <= metric.high
+    assert checked >= ({"auroc", "auprc"} if len(manifest.labels) == 1 else {"weighted_kappa", "macro_auroc", "recall"})
 
 
 @pytestmark_models

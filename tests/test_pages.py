@@ -3,55 +3,22 @@
 import io
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from app_pages import ROOT, SLOW_S, open_page, says, upload, words
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core import registry
-from core.i18n import LANGUAGES, Translator
+from core.i18n import LANGUAGES
 from core.io.phantom_file import write_dicom
 from core.manifest import DEMO_STATEMENT
 from core.tasks.hip_osteoporosis import phantom
 
-ROOT = Path(__file__).resolve().parents[1]
 TASK = "hip_osteoporosis"
 ABOVE, BELOW = "Above the operating point", "Below the operating point"
-SLOW_S = 120
-
-
-def open_page(page: str | None = None, **state: Any) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=SLOW_S)
-    app.session_state["language"] = "en"
-    for key, value in state.items():
-        app.session_state[key.replace("__", ".")] = value
-    app.run()
-    if page:
-        app.switch_page(f"pages/{page}.py").run()
-    assert not app.exception
-    return app
-
-
-def words(app: AppTest) -> str:
-    kinds = ("title", "header", "subheader", "markdown", "caption", "text", "info", "warning", "table")
-    return "\n".join(str(element.value) for kind in kinds for element in app.get(kind))
-
-
-def says(app: AppTest, message: str, language: str = "en", **values: object) -> bool:
-    return Translator(language)(message, **values) in words(app)
-
-
-def upload(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
-    app.segmented_control(key=f"{TASK}.source").set_value("upload").run()
-    app.file_uploader(key=f"{TASK}.upload").set_value(
-        [(name, data, "application/octet-stream") for name, data in files]
-    )
-    app.run()
-    assert not app.exception
-    return app
 
 
 def grey_png(pixels: Any) -> bytes:
@@ -163,7 +130,7 @@ def test_tabs(tab: int, said: str) -> None:
 def test_threshold_moves_the_numbers() -> None:
     app = open_page(TASK)
     before = {metric.label: metric.value for metric in app.metric}
-    app.slider(key=f"{TASK}.performance.threshold").set_value(0.95).run()
+    app.slider(key=f"{TASK}.performance.threshold.osteoporosis").set_value(0.95).run()
     after = {metric.label: metric.value for metric in app.metric}
     assert after["Positive predictive value"] != before["Positive predictive value"]
 
@@ -173,7 +140,7 @@ def test_threshold_moves_the_numbers() -> None:
 
 def test_an_uploaded_phantom_is_answered_as_its_sample() -> None:
     sample = open_page(TASK, hip_osteoporosis__sample="right_hip")
-    app = upload(open_page(TASK), ("a", write_dicom(phantom.make_sample("right_hip"))))
+    app = upload(open_page(TASK), TASK, ("a", write_dicom(phantom.make_sample("right_hip"))))
     scores = [[m.value for m in page.markdown if m.value.startswith("Score ")] for page in (sample, app)]
     assert scores[0] == scores[1] != []
 
@@ -187,7 +154,7 @@ def test_an_uploaded_phantom_is_answered_as_its_sample() -> None:
     ],
 )
 def test_a_bad_file_gets_a_plain_sentence(data: bytes) -> None:
-    app = upload(open_page(TASK), ("![x](http://127.0.0.1:9/x.png)", data))
+    app = upload(open_page(TASK), TASK, ("![x](http://127.0.0.1:9/x.png)", data))
     assert "Next step:" in words(app)
     assert "Traceback" not in words(app)
     assert "x.png" not in words(app)
@@ -195,7 +162,7 @@ def test_a_bad_file_gets_a_plain_sentence(data: bytes) -> None:
 
 def test_several_files_are_chosen_from() -> None:
     good = write_dicom(phantom.make_sample("right_hip"))
-    app = upload(open_page(TASK), ("a.dcm", good), ("b.dcm", b"nothing"))
+    app = upload(open_page(TASK), TASK, ("a.dcm", good), ("b.dcm", b"nothing"))
     assert "Next step:" in words(app)  # the last one is shown first
     app.selectbox(key=f"{TASK}.file.2").set_value(0).run()
     assert not app.exception
@@ -204,14 +171,14 @@ def test_several_files_are_chosen_from() -> None:
 
 def test_a_colour_photograph_is_refused() -> None:
     rng = np.random.default_rng(0)
-    app = upload(open_page(TASK), ("photo.png", grey_png(rng.integers(0, 255, (300, 300, 3), np.uint8))))
+    app = upload(open_page(TASK), TASK, ("photo.png", grey_png(rng.integers(0, 255, (300, 300, 3), np.uint8))))
     assert says(app, "Not examined")
     assert not app.get("download_button")
 
 
 def test_an_unknown_side_can_be_chosen() -> None:
     picture = (phantom.make_sample("right_hip").pixels * 255).astype(np.uint8)
-    app = upload(open_page(TASK), ("hip.png", grey_png(picture)))
+    app = upload(open_page(TASK), TASK, ("hip.png", grey_png(picture)))
     assert says(app, "Please confirm first")
     app.button(key=f"{TASK}.confirm").click().run()
     next(c for c in app.segmented_control if ".laterality." in c.key).set_value("R").run()

@@ -14,14 +14,17 @@ import numpy as np
 import pytest
 import torch
 from factory import TinyNetwork, hip_phantoms
+from scipy.special import softmax
+from tiny_grader import LEARN, PENALTY, TASK, TinyGrader, graded_pack
 from torch import Tensor
 
-from core.records import LabelledCase
+from core.records import Frame, LabelledCase, Study
 from core.tasks.hip_osteoporosis import learn, network
 from core.tasks.hip_osteoporosis.task import MEAN, SD, STORED_HIGH, STORED_LOW
+from core.training import collect as collecting
 from core.training import fit
-from core.training.collect import FOLDS, HELD_OUT, collect, patient_folds, pixel_hash
-from core.training.fit import Fitted, Recipe, epoch_order, fit_fold, predict
+from core.training.collect import FOLDS, HELD_OUT, collect, patient_folds
+from core.training.fit import Fitted, Recipe, epoch_order, fit_fold, kept_state, predict
 from core.training.pack import Pack
 
 SIDE = 288
@@ -65,6 +68,7 @@ def pack_of(images: np.ndarray, targets: np.ndarray, folds: np.ndarray | None = 
         patients=names,
         folds=np.arange(n) % FOLDS if folds is None else folds,
         markers=np.zeros((n, 0), np.float32),
+        references=np.full(n, np.nan, np.float32),
         pixel_hashes=names,
         facts=np.array([json.dumps({"task": "hip_osteoporosis"})]),
     )
@@ -116,7 +120,7 @@ def test_collected_pack_holds_every_case_with_its_fold() -> None:
     for patient in set(pack.patients[:20]):
         assert len(set(pack.folds[pack.patients == patient])) == 1
     assert pack.markers == pytest.approx(np.array([case.markers for case in (*training, *test)]), abs=1e-6)
-    assert pack.pixel_hashes.tolist() == [pixel_hash(case.study) for case in (*training, *test)]
+    assert pack.pixel_hashes.tolist() == [case.study.pixel_hash for case in (*training, *test)]
     assert len(set(pack.pixel_hashes)) == 24
     assert json.loads(pack.facts[0]) == {"task": "hip_osteoporosis", "seed": 1, "licence": "none"}
 
@@ -127,12 +131,45 @@ def test_patient_in_training_and_test_is_refused() -> None:
         collect("hip_osteoporosis", training, [labelled(10, "patient-3")], {}, seed=1)
 
 
+def small_case(index: int, **facts: Any) -> LabelledCase:
+    study = Study((Frame(np.full((8, 8), index, np.float32), "HU"),), "0" * 64, "dicom", {})
+    return LabelledCase(f"case-{index}", f"patient-{index}", study, float(index % 2), **facts)
+
+
+def collect_small(
+    monkeypatch: pytest.MonkeyPatch, training: list[LabelledCase], test: list[LabelledCase] | tuple[()] = ()
+) -> Pack:
+    stored = SimpleNamespace(training_array=lambda case: case.study.frame.pixels.astype(np.int16))
+    monkeypatch.setattr(collecting, "part", lambda task, name: stored)
+    return collect("ct_osteoporosis", training, test, {}, seed=0)
+
+
+def test_real_cases_beside_phantoms_have_no_markers_and_may_have_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    phantoms = [small_case(index, markers=(index / 2, -1.0)) for index in range(10)]
+    real = [small_case(10, reference=142.5), small_case(11)]
+    held_out = [small_case(12, markers=(3.0, 4.0))]
+    pack = collect_small(monkeypatch, [*phantoms, *real], held_out)
+    assert (pack.images.dtype, pack.images.shape) == (np.int16, (13, 8, 8))
+    assert pack.images[:, 0, 0].tolist() == list(range(13))
+    assert pack.markers[:10] == pytest.approx(np.column_stack([np.arange(10) / 2, np.full(10, -1.0)]))
+    assert np.isnan(pack.markers[10:12]).all()
+    assert pack.markers[12].tolist() == [3, 4]
+    assert np.isnan(pack.references).tolist() == [True] * 10 + [False, True, True]
+    assert pack.references[10] == 142.5
+
+
+def test_real_cases_alone_have_no_marker_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    pack = collect_small(monkeypatch, [small_case(index) for index in range(10)])
+    assert pack.markers.shape == (10, 0)
+    assert pack.folds.min() == 0
+
+
 def test_pack_comes_back_from_its_file(tmp_path: Path) -> None:
     pack = textured(10)
     pack.save(tmp_path / "cases.npz")
     loaded = Pack.load(tmp_path / "cases.npz")
     for name, value in asdict(pack).items():
-        assert np.array_equal(getattr(loaded, name), value)
+        assert np.array_equal(getattr(loaded, name), value, equal_nan=value.dtype.kind == "f")
         assert getattr(loaded, name).dtype == value.dtype
     assert [path.name for path in tmp_path.iterdir()] == ["cases.npz"]
 
@@ -199,6 +236,23 @@ def test_weighted_sampling_draws_both_classes_alike() -> None:
     assert len(draws) == 20 * 120
     assert TARGETS[draws].mean() == pytest.approx(0.5, abs=0.04)
     assert set(draws) == set(range(120))
+
+
+GRADES = np.repeat([0, 1, 2], [50, 20, 10]).astype(np.float32)
+
+
+def test_undersampling_takes_as_many_of_every_grade_as_of_the_rarest() -> None:
+    order = epoch_order(GRADES, "under", np.random.default_rng(0))
+    assert len(set(order)) == len(order)
+    assert np.bincount(GRADES[order].astype(int)).tolist() == [10, 10, 10]
+    assert np.count_nonzero(np.diff(GRADES[order])) > 10  # mixed, not grade by grade
+
+
+def test_weighted_sampling_draws_every_grade_alike() -> None:
+    draws = np.concatenate([epoch_order(GRADES, "weighted", np.random.default_rng(seed)) for seed in range(40)])
+    assert len(draws) == 40 * len(GRADES)
+    assert np.bincount(GRADES[draws].astype(int)) / len(draws) == pytest.approx([1 / 3] * 3, abs=0.025)
+    assert set(draws) == set(range(len(GRADES)))
 
 
 # --- augmentation ----------------------------------------------------------------------------------------------------
@@ -329,7 +383,7 @@ def losses(fitted: Fitted) -> list[tuple[float, float]]:
 def assert_same(fitted: Fitted, expected: Fitted) -> None:
     assert len(fitted.history) == len(expected.history) == RECIPE.epochs
     assert np.abs(np.array(losses(fitted)) - np.array(losses(expected))).max() <= 1e-6
-    assert fitted.best_epoch == expected.best_epoch
+    assert fitted.kept_epoch == expected.kept_epoch
     assert fitted.state.keys() == expected.state.keys()
     for name, value in expected.state.items():
         assert torch.allclose(fitted.state[name].float(), value.float(), atol=1e-6), name
@@ -376,6 +430,34 @@ def test_finished_run_is_not_trained_again(uninterrupted: Fitted, tmp_path: Path
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adagrad"])
+def test_every_optimizer_remembers_over_a_kill(tmp_path: Path, optimizer: Any) -> None:
+    """With dropout, whose draws a resumed run must repeat too."""
+    pack = graded_pack()
+    recipe = Recipe("tiny", 4, 7, optimizer, 0.03, weight_decay=0.01, keep="last", options={"dropout": 0.5})
+    whole = fit_fold(TASK, LEARN, pack, 0, recipe, tmp_path / "whole")
+    calls = 0
+
+    def dies(stored: Tensor, rng: np.random.Generator) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 15:  # of 6 an epoch: in the third
+            raise Killed
+        return LEARN.augment(stored, rng)
+
+    stopped = SimpleNamespace(augment=dies, plain=LEARN.plain)
+    with pytest.raises(Killed):
+        fit_fold(TASK, stopped, pack, 0, recipe, tmp_path / "killed")
+    assert (tmp_path / "killed" / "checkpoint-002.safetensors").is_file()
+    torch.rand(5)  # whatever else drew numbers meanwhile
+    resumed = fit_fold(TASK, LEARN, pack, 0, recipe, tmp_path / "killed")
+    assert np.array(losses(resumed)) == pytest.approx(np.array(losses(whole)), abs=1e-6)
+    for name, value in whole.state.items():
+        assert torch.allclose(resumed.state[name].float(), value.float(), atol=1e-6), name
+    fresh = fit_fold(TASK, LEARN, pack, 0, replace(recipe, epochs=3), tmp_path / "shorter")
+    assert not torch.equal(fresh.state["last.weight"], whole.state["last.weight"])
+
+
 def test_checkpoint_of_another_recipe_is_not_continued(tmp_path: Path) -> None:
     pack = textured(10)
     fit_fold(TINY, learn, pack, 0, Recipe(epochs=1), tmp_path)
@@ -383,19 +465,83 @@ def test_checkpoint_of_another_recipe_is_not_continued(tmp_path: Path) -> None:
         fit_fold(TINY, learn, pack, 0, Recipe(epochs=2), tmp_path)
 
 
-def test_best_epoch_has_the_lowest_validation_loss_and_its_weights(tmp_path: Path) -> None:
+def test_kept_epoch_has_the_lowest_validation_loss_and_its_weights(tmp_path: Path) -> None:
     pack = textured(25)
     fitted = fit_fold(TINY, learn, pack, 1, replace(RECIPE, lr=0.3), tmp_path)
     validation = [epoch["validation_loss"] for epoch in fitted.history]
-    assert fitted.best_loss == min(validation)
-    assert fitted.best_epoch == int(np.argmin(validation))
+    assert fitted.kept_loss == min(validation)
+    assert fitted.kept_epoch == int(np.argmin(validation))
     best = TinyNetwork(4)
     best.load_state_dict(fitted.state)
     held = pack.folds == 1
     logits = predict(best, learn, torch.from_numpy(pack.images[held]))[:, 0].double()
     p = torch.sigmoid(logits).numpy()
     expected = -np.mean(np.where(pack.targets[held] == 1, np.log(p), np.log(1 - p)))
-    assert fitted.best_loss == pytest.approx(expected, abs=1e-5)
+    assert fitted.kept_loss == pytest.approx(expected, abs=1e-5)
+
+
+def test_last_epoch_is_kept_where_nothing_may_be_chosen(tmp_path: Path) -> None:
+    pack = graded_pack()
+    recipe = Recipe("tiny", epochs=5, lr=0.8, seed=3)
+    best = fit_fold(TASK, LEARN, pack, 1, recipe, tmp_path / "best")
+    last = fit_fold(TASK, LEARN, pack, 1, replace(recipe, keep="last"), tmp_path / "last")
+    assert losses(best) == losses(last)
+    assert best.kept_epoch == int(np.argmin([epoch["validation_loss"] for epoch in best.history])) < 4
+    assert last.kept_epoch == 4
+    for fitted, name in ((best, "best"), (last, "last")):  # what evaluation loads is what was kept
+        state = kept_state(tmp_path / name)
+        assert all(torch.equal(state[key], value) for key, value in fitted.state.items())
+    assert last.kept_loss == last.history[4]["validation_loss"] > best.kept_loss
+    assert last.kept_loss == pytest.approx(own_loss(last, pack, 1), abs=1e-5)
+    assert best.kept_loss == pytest.approx(own_loss(best, pack, 1), abs=1e-5)
+
+
+def own_loss(fitted: Fitted, pack: Pack, fold: int) -> float:
+    """Loss of a TinyGrader on a fold by its definition, cross-entropy and penalty."""
+    net = TinyGrader("tiny")
+    net.load_state_dict(fitted.state)
+    held = pack.folds == fold
+    logits = predict(net, LEARN, torch.from_numpy(pack.images[held])).double().numpy()
+    chosen = softmax(logits, axis=1)[np.arange(held.sum()), pack.targets[held].astype(int)]
+    return float(-np.log(chosen).mean() + PENALTY * float(fitted.state["alpha"]) ** 2)
+
+
+def test_validation_loss_is_the_networks_own_over_all_batches(tmp_path: Path) -> None:
+    """69 cases: one batch of 64 and one of 5 that must not weigh as much."""
+    pack = graded_pack(345)
+    fitted = fit_fold(TASK, LEARN, pack, 2, Recipe("tiny", epochs=1, batch=50, lr=0.01), tmp_path)
+    assert np.count_nonzero(pack.folds == 2) == 69
+    assert fitted.kept_loss == pytest.approx(own_loss(fitted, pack, 2), abs=1e-5)
+
+
+def test_network_is_built_with_the_options_of_the_recipe(tmp_path: Path) -> None:
+    recipe = Recipe("tiny", epochs=1, options={"width": 7})
+    assert fit_fold(TASK, LEARN, graded_pack(20), 0, recipe, tmp_path).state["last.weight"].shape == (3, 7)
+    with pytest.raises(SystemExit, match="another recipe"):
+        fit_fold(TASK, LEARN, graded_pack(20), 0, replace(recipe, options={"width": 6}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kind"),
+    [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adagrad", torch.optim.Adagrad)],
+)
+def test_optimizer_follows_the_recipe_and_decays_no_scalar(optimizer: Any, kind: type[torch.optim.Optimizer]) -> None:
+    net = TinyGrader("tiny")
+    recipe = Recipe("tiny", optimizer=optimizer, lr=0.02, momentum=0.7, weight_decay=0.1)
+    made = fit._build_optimizer(net, recipe)
+    assert type(made) is kind
+    assert {group["lr"] for group in made.param_groups} == {0.02}
+    assert {group.get("momentum", 0.7) for group in made.param_groups} == {0.7}
+    grouped = [id(parameter) for group in made.param_groups for parameter in group["params"]]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in net.parameters())
+    before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+    for parameter in net.parameters():  # decay is all that is left to move anything
+        parameter.grad = torch.zeros_like(parameter)
+    made.step()
+    assert torch.equal(net.alpha, before["alpha"])
+    for name in ("last.weight", "body.0.weight"):
+        now = dict(net.named_parameters())[name].detach()
+        assert float(now.abs().sum()) < float(before[name].abs().sum()), name
 
 
 def test_last_batch_of_one_case_is_left_out(tmp_path: Path) -> None:
@@ -422,7 +568,7 @@ def test_easy_set_is_learnt(tmp_path: Path, sampler: str) -> None:
     recipe = Recipe(epochs=8, lr=0.05, sampler=sampler)
     fitted = fit_fold(TINY, learn, pack, 3, recipe, tmp_path)
     assert fitted.history[0]["train_loss"] > 0.5
-    assert fitted.best_loss < 0.2
+    assert fitted.kept_loss < 0.2
     net = TinyNetwork(4)
     net.load_state_dict(fitted.state)
     unseen = textured(20, seed=9)
@@ -435,7 +581,7 @@ def test_shuffled_labels_are_not_learnt(tmp_path: Path) -> None:
     pack = textured(60, seed=1)
     shuffled = replace(pack, targets=np.random.default_rng(1).permutation(pack.targets))
     fitted = fit_fold(TINY, learn, shuffled, 3, Recipe(epochs=8, lr=0.05), tmp_path)
-    assert fitted.best_loss > 0.5
+    assert fitted.kept_loss > 0.5
 
 
 def test_hip_network_trains_with_the_loop(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 
 from core import __version__
-from core.cli import phantom, screen, selfcheck, tasks, train, weights
+from core.cli import evaluate, phantom, screen, selfcheck, tasks, train, weights
 from core.errors import ScreeningError, UsageError, WeightsError
 
-COMMANDS = (tasks, screen, train, phantom, weights, selfcheck)
+COMMANDS = (tasks, screen, evaluate, train, phantom, weights, selfcheck)
 
 
 def parser() -> argparse.ArgumentParser:

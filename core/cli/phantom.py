@@ -1,4 +1,4 @@
-"""Write phantoms of a task as DICOM files, with their truth in truth.csv and, for hips, a DXA table in dexa.csv."""
+"""Write phantoms of a task as files, with their truth in truth.csv and, for hips, a DXA table in dexa.csv."""
 
 import argparse
 import csv
@@ -8,53 +8,69 @@ from pathlib import Path
 import numpy as np
 
 from core import registry
+from core.cli.options import read_options
+from core.errors import UsageError
+from core.records import Phantom
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("task")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--n", type=int, default=10, help="number of phantoms")
+    parser.add_argument("--n", type=int, default=10, help="number of phantom patients")
+    parser.add_argument("--slices", type=int, default=1, help="slices of each patient (CT)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--monochrome1", action="store_true", help="store inverted, low = bright")
+    parser.add_argument(
+        "--format", choices=("dicom", "mat5", "mat7.3"), default="dicom", help="file format; MATLAB for bone scans only"
+    )
+    parser.add_argument("--monochrome1", action="store_true", help="store a radiograph inverted, low = bright")
     parser.add_argument(
         "--options", nargs="*", default=[], metavar="KEY=VALUE", help="e.g. view=pelvis implant=nail laterality=R"
     )
 
 
-def _value(text: str) -> object:
-    if text in ("true", "false"):
-        return text == "true"
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def run(options: argparse.Namespace) -> int:
     """Write the files and print their number."""
-    from core.io.phantom_file import patient_id, write_dicom
+    from core.io.phantom_file import patient_id
 
+    if options.slices > 1 and not registry.task(options.task).takes_series:
+        raise UsageError(f"--slices: {options.task} takes one image")
     make = registry.part(options.task, "phantom").make_phantom
     dexa_rows = getattr(registry.part(options.task, "data"), "dexa_rows", None)
-    extra = {key: _value(value) for key, _, value in (item.partition("=") for item in options.options)}
+    extra = read_options(options.options)
     options.out.mkdir(parents=True, exist_ok=True)
     truth: list[dict[str, object]] = []
     dexa: list[dict[str, str]] = []
     for index in range(options.n):
         rng = np.random.default_rng([options.seed, index])
-        phantom = make(rng, **extra)
-        name = f"phantom_{options.seed}_{index:04d}.dcm"
-        (options.out / name).write_bytes(write_dicom(phantom, monochrome1=options.monochrome1))
-        plain = {key: value for key, value in phantom.truth.items() if isinstance(value, (int, float, str))}
-        truth.append({"file": name, **plain, **phantom.markers})
+        first: Phantom = make(rng, **extra)
+        slices = [first, *(make(rng, like=first) for _ in range(options.slices - 1))]
+        for place, phantom in enumerate(slices):
+            name = f"phantom_{options.seed}_{index:04d}" + (f"_{place}" if options.slices > 1 else "")
+            content, suffix = _file(phantom, options)
+            (options.out / f"{name}{suffix}").write_bytes(content)
+            plain = {key: value for key, value in phantom.truth.items() if isinstance(value, (int, float, str))}
+            truth.append({"file": f"{name}{suffix}", "patient": patient_id(first), **plain, **phantom.markers})
         if dexa_rows:
-            dexa += dexa_rows(rng, patient_id(phantom), phantom)
+            dexa += dexa_rows(rng, patient_id(first), first)
     _write_table(options.out / "truth.csv", truth)
     if dexa:
         _write_table(options.out / "dexa.csv", dexa)
-    print(f"{options.n} phantoms and their tables in {options.out}")
+    print(f"{len(truth)} phantoms and their tables in {options.out}")
     return 0
+
+
+def _file(phantom: Phantom, options: argparse.Namespace) -> tuple[bytes, str]:
+    """Content and ending of the file."""
+    if options.format == "dicom":
+        from core.io.phantom_file import write_dicom
+
+        return write_dicom(phantom, monochrome1=options.monochrome1), ".dcm"
+    if phantom.posterior is None:
+        raise UsageError("--format: only a bone scan can be a MATLAB file")
+    from core.io.phantom_matlab import write_matlab
+
+    return write_matlab(phantom, "5" if options.format == "mat5" else "7.3"), ".mat"
 
 
 def _write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

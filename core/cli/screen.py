@@ -4,10 +4,14 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from core.errors import FileError, ScreeningError, WeightsError
+from core import registry
+from core.errors import FileError, ScreeningError, UsageError, WeightsError
 from core.records import ScreeningResult
+
+if TYPE_CHECKING:  # loads torch
+    from core.engine.loader import Model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,41 +26,80 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--laterality", choices=("L", "R"), help="side, where the header does not tell")
     parser.add_argument("--method", help="explanation method")
     parser.add_argument("--operating-point", help="id from the manifest")
+    parser.add_argument(
+        "--slices",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="of a series (a folder or a zip file of slices): places from 1, lowest first; one answer from their mean",
+    )
     parser.add_argument("--overlay", type=Path, metavar="DIR", help="write <stem>_<label>_overlay.png")
 
 
 def run(options: argparse.Namespace) -> int:
     """Screen every file; exit code 1 when at least one could not be answered."""
-    from core.io.reader import shared_reader
-    from core.reports.result_json import error_json, to_json
-    from core.screening import load, screen
+    from core.reports.result_json import error_json
+    from core.screening import load
 
+    if options.slices and not registry.task(options.task).takes_series:
+        raise UsageError(f"--slices: {options.task} takes one image")
     model = load(options.task, options.model)
     failed = False
     for path in options.files:
         try:
-            started = time.perf_counter()
-            study = shared_reader().read(_bytes(path))
-            read_ms = round(1000 * (time.perf_counter() - started), 2)
-            result = screen(
-                study,
-                model,
-                laterality=options.laterality,
-                confirmed=options.confirm,
-                method=options.method,
-                point=options.operating_point,
-                read_ms=read_ms,
-            )
-            if options.overlay and result.explanation:
-                _write_overlay(result, options.overlay, path.stem)
-            record = to_json(result)
-        except WeightsError:
+            record = _screen_series(path, model, options) if options.slices else _screen_file(path, model, options)
+        except (WeightsError, UsageError):
             raise
         except ScreeningError as error:
             failed = True
             record = error_json(options.task, error)
         print(json.dumps(record, ensure_ascii=False) if options.json else _line(path, record), flush=True)
     return 1 if failed else 0
+
+
+def _screen_file(path: Path, model: "Model", options: argparse.Namespace) -> dict[str, Any]:
+    from core.io.reader import shared_reader
+    from core.reports.result_json import to_json
+    from core.screening import screen
+
+    started = time.perf_counter()
+    study = shared_reader().read(_bytes(path))
+    read_ms = round(1000 * (time.perf_counter() - started), 2)
+    result = screen(
+        study,
+        model,
+        laterality=options.laterality,
+        confirmed=options.confirm,
+        method=options.method,
+        point=options.operating_point,
+        read_ms=read_ms,
+    )
+    if options.overlay and result.explanation:
+        _write_overlay(result, options.overlay, path.stem)
+    return to_json(result)
+
+
+def _screen_series(path: Path, model: "Model", options: argparse.Namespace) -> dict[str, Any]:
+    """One answer from the chosen slices of a folder or zip file."""
+    from core.io.reader import shared_reader
+    from core.reports.result_json import patient_json
+    from core.screening import screen_slices
+
+    series = shared_reader().read_folder(path) if path.is_dir() else shared_reader().read_series(_bytes(path))
+    n = len(series.studies)
+    if not all(1 <= place <= n for place in options.slices):
+        raise UsageError(f"--slices outside 1 to {n}")
+    patient = screen_slices(
+        [series.studies[place - 1] for place in options.slices],
+        model,
+        confirmed=options.confirm,
+        method=options.method,
+        point=options.operating_point,
+    )
+    for place, result in zip(options.slices, patient.slices, strict=True):
+        if options.overlay and result.explanation:
+            _write_overlay(result, options.overlay, f"{path.stem}_{place:04d}")
+    return patient_json(patient, options.slices, n, len(series.failures))
 
 
 def _bytes(path: Path) -> bytes:
@@ -80,17 +123,22 @@ def _write_overlay(result: ScreeningResult, folder: Path, stem: str) -> None:
 def _finding_words(finding: dict[str, Any]) -> str:
     side = f"{finding['laterality']} " if finding["laterality"] else ""
     place = "at or above" if finding["positive"] else "below"
-    return f"{side}{finding['label']} {finding['probability']:.3f}, {place} the operating point"
+    words = f"{finding['probability']:.3f}, {place} the operating point"
+    if finding["probabilities"] is None:
+        return f"{side}{finding['label']} {words}"
+    grade = list(finding["probabilities"])[finding["grade"]]
+    return f"{side}{grade} ({finding['label']} or worse {words})"
 
 
 def _line(path: Path, record: dict[str, Any]) -> str:
     """One readable line."""
     if "error" in record:
         return f"{path.name}: {record['error']['code']}: {record['error']['message']}"
+    gates = [result["gate"] for result in record.get("slices", [record])]
     parts = [
-        f"{path.name}: {record['gate']['outcome']}",
+        f"{path.name}: {', '.join(sorted({gate['outcome'] for gate in gates}))}",
         *(_finding_words(finding) for finding in record["findings"]),
-        *(reason["message"] for reason in record["gate"]["reasons"]),
+        *dict.fromkeys(reason["message"] for gate in gates for reason in gate["reasons"]),
         record["provenance"]["statement"],
     ]
     return "; ".join(part for part in parts if part)

@@ -3,10 +3,12 @@
 import argparse
 import sys
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from core import registry
+from core.cli.options import read_options
 
 IMAGE_KINDS = "image_kinds"
 
@@ -19,6 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--test-phantoms", type=int, default=600, help="held-out phantoms (default 600)")
     source.add_argument("--data", type=Path, help="folder of images instead of phantoms")
     source.add_argument(
+        "--backgrounds", type=Path, metavar="DIR", help="real images whose finding is made beside the phantoms (CT)"
+    )
+    source.add_argument("--copies", type=int, default=12, help="findings made on each real image (default 12)")
+    source.add_argument(
         "--labels", type=Path, help="CSV: file, patient, label, split (train or test), laterality (optional)"
     )
     source.add_argument("--licence", default="not stated", help="terms of --data, for the card")
@@ -29,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--architecture", help="default: the task's first")
     recipe.add_argument("--epochs", type=int, default=50)
     recipe.add_argument("--batch", type=int, default=5)
+    recipe.add_argument("--optimizer", choices=("sgd", "adam", "adagrad"), default="sgd")
     recipe.add_argument("--lr", type=float, default=1e-3)
     recipe.add_argument("--momentum", type=float, default=0.9)
     recipe.add_argument("--weight-decay", type=float, default=0.0)
@@ -36,6 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--step", type=int, default=15, help="epochs between steps of the learning rate")
     recipe.add_argument("--sampler", choices=("none", "under", "weighted"), default="none")
     recipe.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    recipe.add_argument("--keep", choices=("best", "last"), default="best", help="epoch to keep (default best)")
+    recipe.add_argument(
+        "--options",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of the network, e.g. dissimilarity=0 final_relu=true",
+    )
     recipe.add_argument("--pretrained", action="store_true", help="start from ImageNet weights (downloads them)")
     recipe.add_argument("--seed", type=int, default=0)
     output = parser.add_argument_group("output")
@@ -66,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     from core.training.fit import Fitted, Recipe, fit_fold
 
+    options.options = read_options(options.options)
     recipe = Recipe(**{field.name: getattr(options, field.name) for field in fields(Recipe)})
     network, learn = registry.part(task.id, "network"), registry.part(task.id, "learn")
     folds = range(5) if options.fold is None else [options.fold]
@@ -74,20 +90,18 @@ def run(options: argparse.Namespace) -> int:
         fold: fit_fold(network, learn, pack, fold, recipe, runs / f"fold_{fold}") for fold in folds
     }
     for fold, result in fitted.items():
-        print(f"fold {fold}: validation loss {result.best_loss:.4f} at epoch {result.best_epoch + 1}", file=sys.stderr)
+        print(f"fold {fold}: validation loss {result.kept_loss:.4f} at epoch {result.kept_epoch + 1}", file=sys.stderr)
     if options.fit_only:
         return 0
     from core.training.publish import publish
 
-    best = min(fitted, key=lambda fold: fitted[fold].best_loss)
     folder = options.out or registry.WEIGHTS / task.id / options.architecture
     manifest = publish(
         network,
         learn,
         registry.part(task.id, "data").MANIFEST,
         pack,
-        fitted[best],
-        best,
+        fitted,
         recipe,
         options.command_line,
         options.note,
@@ -110,16 +124,19 @@ def _pack(options: argparse.Namespace) -> Any:
 
     if options.packed:
         return Pack.load(options.packed)
-    from core.training.collect import collect
+    from core.training.collect import collect, folder_facts, phantom_facts
 
     data = registry.part(options.task, "data")
     if options.data:
         training, test = (data.folder_cases(options.data, options.labels, split) for split in ("train", "test"))
-        facts = data.folder_facts(options.licence)
+        facts = folder_facts(options.licence)
     else:
         training = data.phantom_cases(options.data_seed, "training", options.phantoms)
         test = data.phantom_cases(options.data_seed, "test", options.test_phantoms)
-        facts = data.phantom_facts(options.data_seed, options.phantoms, options.test_phantoms)
+        facts = phantom_facts(options.task, options.data_seed, options.phantoms)
+        if options.backgrounds:
+            training = chain(training, data.background_cases(options.backgrounds, options.data_seed, options.copies))
+            facts |= data.background_facts(facts)
     if options.pack:
         facts["pack_command"] = options.command_line
     return collect(options.task, training, test, facts, options.data_seed)

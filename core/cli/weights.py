@@ -1,6 +1,7 @@
 """Verify the installed weights: manifest, size, hash, tensors."""
 
 import argparse
+from pathlib import Path
 
 from core import registry
 from core.errors import WeightsError
@@ -11,9 +12,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", nargs="?", help="only this task")
 
 
+def _is_file(path: Path, sha256: str) -> bool:
+    from core.manifest import file_sha256
+
+    return path.is_file() and file_sha256(path) == sha256
+
+
 def run(options: argparse.Namespace) -> int:
     """Print one line a model; exit code 3 when one is refused."""
-    from core.manifest import file_sha256, read_manifest
+    from core.manifest import read_manifest
     from core.screening import load
 
     chosen = [options.task] if options.task else list(registry.tasks())
@@ -25,11 +32,13 @@ def run(options: argparse.Namespace) -> int:
         for folder in folders:
             try:
                 manifest = read_manifest(folder)
+                made = manifest.provenance
                 for name, wanted in (
-                    ("evaluation.csv", manifest.provenance.evaluation_sha256),
-                    ("training_cases.csv", manifest.provenance.training_cases_sha256),
+                    ("evaluation.csv", made.evaluation_sha256),
+                    ("training_cases.csv", made.training_cases_sha256),
+                    ("out_of_fold.csv", made.out_of_fold_sha256),
                 ):
-                    if not (folder / name).is_file() or file_sha256(folder / name) != wanted:
+                    if wanted is not None and not _is_file(folder / name, wanted):
                         raise WeightsError(f"{folder.name}: {name} is missing or not the file of the manifest")
                 load(task_id, folder.name)
                 size = manifest.weights.bytes / 2**20

@@ -2,9 +2,9 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -42,11 +42,13 @@ class Run:
         x: Network input on the model's device, (N, C, H, W).
         activations: At the split, for explanations.
         output: Network output as float32 numpy, (N, ...).
+        facts: Further numbers about each image by name, each (N,).
     """
 
     x: Tensor
     activations: Activations
     output: NDArray[np.float32]
+    facts: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def run(model: Model, batch: NDArray[np.float32]) -> Run:
@@ -66,6 +68,7 @@ def run(model: Model, batch: NDArray[np.float32]) -> Run:
         x = torch.from_numpy(np.ascontiguousarray(batch)).to(model.device)
         activations = model.network.features(x)
         output = model.network.head(activations).float().cpu().numpy()
+        facts = {name: value.float().cpu().numpy() for name, value in model.network.facts(activations).items()}
     if not np.isfinite(output).all():
         raise ScreeningError("E_NONFINITE", "network output")
-    return Run(x, activations, output)
+    return Run(x, activations, output, facts)

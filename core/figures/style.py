@@ -5,6 +5,7 @@ from functools import lru_cache
 from html import escape
 
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 
 from core.i18n import Translator
 from core.metrics.proportions import Interval
@@ -20,6 +21,7 @@ TEXT_PX = 15  # read from the back of a room on a projector 1024 pixels wide
 TITLE_PX = 17
 _TITLE_LINE_PX = 22
 _TITLE_TOP_PX = 14
+_CLASS_RANGE = {False: (0.0, 0.85), True: (0.3, 1.0)}  # light page, dark page
 _NARROW_SPACE = "\u202f"
 _MINUS = "\u2212"
 
@@ -50,6 +52,25 @@ DARK = Theme("#E6EDF5", "#2A3A4D", "#172230", "#3BB3AD", "rgba(59, 179, 173, 0.2
 def theme(dark: bool) -> Theme:
     """The colours of one theme."""
     return DARK if dark else LIGHT
+
+
+def class_colours(n_classes: int, dark: bool) -> list[str]:
+    """Colours of ordered classes, lowest first, as "rgb(r, g, b)".
+
+    Viridis rises evenly in lightness for every kind of colour vision (van der Walt & Smith 2015); the end that would vanish
+    against the page is left out.
+
+    Args:
+        n_classes: At least two.
+        dark: Theme.
+    """
+    first, last = _CLASS_RANGE[dark]
+    return [
+        str(colour)
+        for colour in sample_colorscale(
+            "Viridis", [first + (last - first) * i / (n_classes - 1) for i in range(n_classes)]
+        )
+    ]
 
 
 @lru_cache(maxsize=2)
@@ -126,6 +147,13 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f}{_NARROW_SPACE}%"
 
 
+def probability_words(probability: float) -> str:
+    """A probability as whole per cent; one that would round to 0 or 100 is said to lie beside it, because none is certain."""
+    if probability < 0.005:
+        return f"<{_NARROW_SPACE}1{_NARROW_SPACE}%"
+    return f">{_NARROW_SPACE}99{_NARROW_SPACE}%" if probability >= 0.995 else percent(probability)
+
+
 def with_interval(interval: Interval, t: Translator, digits: int = 2) -> str:
     """An estimate with its interval in brackets."""
     value, low, high = (number(x, digits) for x in (interval.value, interval.low, interval.high))
@@ -140,3 +168,10 @@ def cases_line(t: Translator, n_positive: int, n_negative: int) -> str:
         n_positive=n_positive,
         n_negative=n_negative,
     )
+
+
+def patients_line(t: Translator, n_cases: int, n_patients: int) -> str:
+    """How many cases, and of how many patients where some have several."""
+    if n_cases == n_patients:
+        return f"n = {n_cases}"
+    return t("n = {n} ({n_patients} patients)", n=n_cases, n_patients=n_patients)

@@ -7,6 +7,42 @@ from core.records import Check, Frame, Study
 
 MIN_SIDE, MAX_ASPECT = 64, 4.0
 MAX_NOISE_SHARE = 0.12
+RADIOGRAPHS = ("CR", "DX", "RG", "DR", "RF")
+TASKS_BY_MODALITY = {"CT": "ct_osteoporosis", "NM": "knee_djd", "OP": "retina_lesions"}
+TASKS_BY_PART = {
+    "HIP": "hip_osteoporosis",
+    "PELVIS": "hip_osteoporosis",
+    "CHEST": "chest_lesions",
+    "THORAX": "chest_lesions",
+}
+
+
+def fitting_task(study: Study) -> str | None:
+    """Id of the task whose kind of image this is, as far as colour, unit and header tell."""
+    modality, part = (study.tags.get(tag, "").upper() for tag in ("Modality", "BodyPartExamined"))
+    if study.frame.unit == "rgb":
+        return "retina_lesions"
+    if study.container == "matlab" or study.frame.unit == "counts":
+        return "knee_djd"
+    if modality in RADIOGRAPHS:
+        return TASKS_BY_PART.get(part)
+    return TASKS_BY_MODALITY.get(modality)
+
+
+def wrong_modality(study: Study, modalities: tuple[str, ...], not_one: str) -> Check | None:
+    """Refusal of colour, of counts and of other modalities; None for what may be right or does not tell.
+
+    Args:
+        study: From the reader.
+        modalities: DICOM modalities that the task reads.
+        not_one: Message id for another modality ("Not a radiograph: ...").
+    """
+    modality = study.tags.get("Modality", "").upper()
+    if study.frame.unit == "rgb":
+        return Check("colour", "refused", mark("A colour photograph"), suggested_task=fitting_task(study))
+    if modality in modalities or not (modality or study.container == "matlab"):
+        return None
+    return Check("modality", "refused", not_one, suggested_task=fitting_task(study))
 
 
 def readable(frame: Frame, quality: Quality) -> Check:

@@ -1,9 +1,11 @@
 """From modality values to display values in [0, 1]."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from core.records import Frame
+from core.records import Box, Frame
 
 
 def apply_window(pixels: NDArray[np.float32], center: float, width: float) -> NDArray[np.float32]:
@@ -55,6 +57,20 @@ def to_display(frame: Frame, window: tuple[float, float] | None = None) -> NDArr
     pixels = to_grey(frame)
     chosen = window or frame.window
     return apply_window(pixels, *chosen) if chosen else apply_percentiles(pixels, 0.5, 99.5)
+
+
+def regions_window(frame: Frame, boxes: Sequence[Box]) -> tuple[float, float]:
+    """One window (center, width) for several regions, from 0 to the 99.5th percentile of the brightest: sides stay comparable.
+
+    Args:
+        frame: Counts.
+        boxes: Regions; parts outside the frame are left out.
+    """
+    grey, highest = to_grey(frame), 1.0
+    for x0, y0, x1, y1 in boxes:
+        part = grey[max(0, round(y0)) : max(0, round(y1)), max(0, round(x0)) : max(0, round(x1))]
+        highest = max(highest, float(np.percentile(part, 99.5))) if part.size else highest
+    return highest / 2, highest + 1  # the standard's formula divides by width - 1
 
 
 def to_bytes(display: NDArray[np.float32]) -> NDArray[np.uint8]:

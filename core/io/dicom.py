@@ -6,7 +6,7 @@ import warnings
 from pydicom.dataset import Dataset
 
 from core.errors import FileError, UsageError
-from core.io import header, vocabulary
+from core.io import header, nuclear, vocabulary
 from core.io.codecs import Decoded, decode, pixel_keyword
 from core.io.dicom_file import open_dataset
 from core.io.dicom_pixels import make_frame
@@ -24,7 +24,7 @@ def read_dicom(data: bytes, index: int, key: bytes) -> Study:
 
     Args:
         data: The whole file.
-        index: Frame to decode, from 0.
+        index: Frame to decode, from 0, in the order of nuclear.file_position.
         key: Secret of the pseudonym.
 
     Returns:
@@ -49,18 +49,23 @@ def _read(data: bytes, index: int, key: bytes) -> Study:
     if index >= n_frames:
         raise UsageError(f"frame {index + 1} of {n_frames}")
     _require_description(dataset)
-    decoded: Decoded = decode(dataset, index, n_frames)
-    header.lift_frame_groups(dataset, index)
+    views = nuclear.frame_views(dataset, n_frames)
+    position = nuclear.file_position(views, index)
+    view = views[position] if views else None
+    decoded: Decoded = decode(dataset, position, n_frames)
+    header.lift_frame_groups(dataset, position)
     frame, pixel_notes = make_frame(dataset, decoded)
     if n_frames > 1:
-        notes.append(vocabulary.CHOSEN_FRAME if index else vocabulary.FIRST_FRAME)
+        is_one_of_views = view == "A" and set(views) != {"A"}
+        first = vocabulary.ANTERIOR_VIEW if is_one_of_views else vocabulary.FIRST_FRAME
+        notes.append(vocabulary.CHOSEN_FRAME if index else first)
     if decoded.has_excess:
         notes.append(vocabulary.EXCESS_BYTES)
     return Study(
         frames=(frame,),
         file_sha256=hashlib.sha256(data).hexdigest(),
         container="dicom",
-        tags=header.tags(dataset, n_frames),
+        tags=header.tags(dataset, n_frames) | ({"ViewPosition": view} if view else {}),
         age_years=header.age_years(dataset),
         weight_kg=header.weight_kg(dataset),
         sex=header.sex(dataset),

@@ -16,10 +16,13 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _AGE = re.compile(r"(\d{1,3})([DWMY])")
 _AGES_PER_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
 _OLDEST_YEARS = 120
+_FARTHEST_MM = 1e5
 _WEIGHT_RANGE_KG = (0.3, 500.0)
 _EXAMINATION_DATES = ("StudyDate", "AcquisitionDate", "ContentDate")
 # Enhanced multi-frame images keep these per frame instead of at the top.
 _FRAME_KEYWORDS = {
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
     "PixelSpacing",
     "RescaleIntercept",
     "RescaleSlope",
@@ -93,12 +96,26 @@ def tags(dataset: Dataset, n_frames: int) -> dict[str, str]:
     found["ContrastBolusAgent"] = "yes" if found["ContrastBolusAgent"] else ""
     found["TransferSyntaxUID"] = _text([dataset.file_meta.TransferSyntaxUID])
     found["NumberOfFrames"] = str(n_frames)
+    found["SlicePosition"] = _slice_position(dataset)
     return {keyword: text for keyword, text in sorted(found.items()) if text}
 
 
 def _text(found: list[object]) -> str:
     joined = "\\".join(str(value) for value in found)
     return _UNPRINTABLE.sub("", joined).strip()[: vocabulary.MAX_TAG_CHARS].rstrip()
+
+
+def _slice_position(dataset: Dataset) -> str:
+    """Distance of the slice from the origin along its normal in mm (PS3.3 C.7.6.2.1.1), "" when the header does not tell."""
+    corner, cosines = (numbers(dataset, f"Image{word}Patient") for word in ("Position", "Orientation"))
+    if not corner or not cosines or len(corner) != 3 or len(cosines) != 6:
+        return ""
+    (a, b, c), (d, e, f) = cosines[:3], cosines[3:]
+    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+    position = sum(along * mm for along, mm in zip(normal, corner, strict=True))
+    if not (0.99 < math.hypot(*normal) < 1.01 and abs(position) < _FARTHEST_MM):
+        return ""
+    return f"{round(position, 2) + 0:.2f}"  # + 0 makes 0.00 of -0.00
 
 
 def is_phantom(dataset: Dataset) -> bool:

@@ -27,10 +27,13 @@ from core.records import Frame, Study
 SHAPE = (1024, 256, 2)  # rows, columns and views (anterior, posterior)
 NAMES = ("V", "Y")  # variables that must be the image where they are present, the first before the second
 MAX_ELEMENTS = 64_000_000  # of any array that a file describes, used or not
-_CODES = {"unspect": -1, "normal": 2, "minimal": 3, "milddjd": 4, "moddjd": 5, "sevdjd": 6}
+KNEE_CODES = {"unspect": -1, "normal": 2, "minimal": 3, "mildDJD": 4, "modDJD": 5, "sevDJD": 6}
+PHANTOM_NAME = "fivefold_phantom"  # a variable of one element with this name marks a phantom of this project
+HDF5_VERSION, USER_BLOCK = b"\x00\x02IM", 512
 _NUMERIC = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "single", "double")
-_VERSIONS = (b"\x00\x01IM", b"\x01\x00MI", b"\x00\x02IM", b"\x02\x00MI")
-_HDF5_SIGNATURE, _USER_BLOCK = b"\x89HDF\r\n\x1a\n", 512
+_CODES = {word.lower(): code for word, code in KNEE_CODES.items()}
+_VERSIONS = (b"\x00\x01IM", b"\x01\x00MI", HDF5_VERSION, b"\x02\x00MI")
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MATRIX, _COMPRESSED, _MAX_VARIABLES = 14, 15, 10_000
 _FILTERS = (1, 2, 3)  # gzip, shuffle and Fletcher-32
 _MAX_WORD_CHARS = 16
@@ -51,8 +54,9 @@ def read_matlab(data: bytes, index: int) -> Study:
         index: 0 is the anterior view, 1 the posterior one.
 
     Returns:
-        A study with one frame, float32 (1024, 256) "counts". Its tags KneeJointId and KneeJointName hold the codes of the right
-        and the left knee ("2,5") as `kneejointid` and as the words of `kneejointname` give them, empty for an unknown word.
+        A study with one frame, float32 (1024, 256) "counts", and the tag ViewPosition "A" or "P". Its tags KneeJointId and
+        KneeJointName hold the codes of the right and the left knee ("2,5") as `kneejointid` and as the words of `kneejointname`
+        give them, empty for an unknown word.
 
     Raises:
         FileError: E_MAT, E_TRUNCATED, E_BOMB or E_NONFINITE.
@@ -63,7 +67,7 @@ def read_matlab(data: bytes, index: int) -> Study:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            counts, tags = _read_hdf5(data) if _looks_hdf5(data) else _read_v5(data)
+            counts, tags, is_phantom = _read_hdf5(data) if _looks_hdf5(data) else _read_v5(data)
             pixels = counts[:, :, index].astype(np.float32, order="C")
         except FileError:
             raise
@@ -74,7 +78,7 @@ def read_matlab(data: bytes, index: int) -> Study:
             raise FileError(code, "the file is damaged") from error
     if not np.isfinite(pixels).all():
         raise FileError("E_NONFINITE", "pixel values")
-    notes = [vocabulary.CHOSEN_FRAME if index else vocabulary.FIRST_FRAME]
+    notes = [vocabulary.CHOSEN_FRAME if index else vocabulary.ANTERIOR_VIEW]
     if pixels.min() < 0:
         pixels = np.maximum(pixels, 0)
         notes.append(vocabulary.NEGATIVE_COUNTS)
@@ -83,8 +87,9 @@ def read_matlab(data: bytes, index: int) -> Study:
         frames=(Frame(pixels, "counts"),),
         file_sha256=hashlib.sha256(data).hexdigest(),
         container="matlab",
-        tags={"Modality": "NM"} | sizes | tags,
+        tags={"Modality": "NM", "ViewPosition": "AP"[index]} | sizes | tags,
         notes=tuple(notes),
+        is_phantom=is_phantom,
     )
 
 
@@ -123,21 +128,22 @@ def _tags(ids: NDArray[Any] | None, names: list[str]) -> dict[str, str]:
 # --- version 5 -------------------------------------------------------------------------------------------------------
 
 
-def _read_v5(data: bytes) -> tuple[NDArray[Any], dict[str, str]]:
+def _read_v5(data: bytes) -> tuple[NDArray[Any], dict[str, str], bool]:
     from scipy.io import loadmat, whosmat  # 0.1 s that the reader of other files need not spend
 
     _require_whole_v5(data)
     fits: dict[str, bool] = {}
-    has_info = False
+    has_info = is_phantom = False
     for name, shape, kind in whosmat(BytesIO(data)):
         _require_small(shape, 1)
         fits[name] = tuple(shape) == SHAPE and kind in _NUMERIC and fits.get(name, True)
         has_info |= name == "diaginfo" and kind == "struct" and tuple(shape) == (1, 1)
+        is_phantom |= name == PHANTOM_NAME and kind in _NUMERIC and math.prod(shape) == 1
     name = _choose(fits)
     counts = loadmat(BytesIO(data), variable_names=[name])[name]
     if not isinstance(counts, np.ndarray) or counts.shape != SHAPE or counts.dtype.kind not in "iuf":
         raise FileError("E_MAT", "the image holds no real numbers")
-    return counts, _info_v5(data) if has_info else {}
+    return counts, _info_v5(data) if has_info else {}, is_phantom
 
 
 def _require_whole_v5(data: bytes) -> None:
@@ -189,16 +195,18 @@ def _info_v5(data: bytes) -> dict[str, str]:
 
 
 def _looks_hdf5(data: bytes) -> bool:
-    return _HDF5_SIGNATURE in (data[: len(_HDF5_SIGNATURE)], data[_USER_BLOCK : _USER_BLOCK + len(_HDF5_SIGNATURE)])
+    return _HDF5_SIGNATURE in (data[: len(_HDF5_SIGNATURE)], data[USER_BLOCK : USER_BLOCK + len(_HDF5_SIGNATURE)])
 
 
-def _read_hdf5(data: bytes) -> tuple[NDArray[Any], dict[str, str]]:
+def _read_hdf5(data: bytes) -> tuple[NDArray[Any], dict[str, str], bool]:
     with h5py.File(BytesIO(data), "r") as file:
         members = {name: _member(file, name) for name in islice(file, _MAX_VARIABLES)}
         name = _choose({name: _is_image(member) for name, member in members.items() if not name.startswith("#")})
         counts = members[name][...]
         # MATLAB stores its columns as rows.
-        return counts.T if counts.shape != SHAPE else counts, _info_hdf5(file, members.get("diaginfo"))
+        in_order = counts.T if counts.shape != SHAPE else counts
+        is_phantom = getattr(members.get(PHANTOM_NAME), "size", 0) == 1
+        return in_order, _info_hdf5(file, members.get("diaginfo")), is_phantom
 
 
 def _member(group: Any, name: str) -> Any:

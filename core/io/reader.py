@@ -13,18 +13,20 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from core.errors import BusyError, FileError, UsageError
-from core.io import wire
+from core.io import vocabulary, wire
+from core.io.series import Series, folder_files, read_files
 from core.records import Study
 
 _ROOT = Path(__file__).resolve().parents[2]
 _KEY = "FIVEFOLD_PSEUDONYM_KEY"
 _START_LIMIT_S = 60.0
+T = TypeVar("T")
 
 
 class _Gone(Exception):
@@ -68,7 +70,7 @@ class _Worker:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, header: wire.Header, data: bytes) -> tuple[wire.Header, bytes]:
+    def ask(self, header: wire.Header, data: bytes, max_reply_bytes: int) -> tuple[wire.Header, bytes]:
         """Send one request and wait for its reply.
 
         Raises:
@@ -80,7 +82,7 @@ class _Worker:
             self._is_ready = True
         with self._limit(self._seconds):
             wire.send(self._requests, header, data)
-            return wire.receive(self._replies, wire.MAX_REPLY_BYTES)
+            return wire.receive(self._replies, max_reply_bytes)
 
     @contextlib.contextmanager
     def _limit(self, seconds: float) -> Iterator[None]:
@@ -146,7 +148,8 @@ class Reader:
 
         Args:
             data: The whole file, as it came.
-            frame: Which frame of a multi-frame file, from 0; of a MATLAB bone scan 0 is the anterior view, 1 the posterior.
+            frame: Which frame of a multi-frame file, from 0. Of a bone scan whose views are known (MATLAB, or DICOM with coded
+                detectors) 0 is the anterior view and 1 the posterior; the tag ViewPosition tells.
 
         Returns:
             A study with one frame.
@@ -158,13 +161,42 @@ class Reader:
         """
         if frame < 0:
             raise UsageError("frames count from 0")
+        request: wire.Header = {"verb": "read", "frame": frame}
+        return self._ask(
+            request,
+            data,
+            wire.MAX_STUDY_BYTES,
+            lambda reply, body: wire.unpack_reply(reply, body, hashlib.sha256(data).hexdigest()),
+        )
+
+    def read_series(self, data: bytes) -> Series:
+        """Read the slices in a zip file; nothing is written to disk.
+
+        Raises:
+            FileError: E_SERIES (no zip file, or no readable image in it), E_BOMB, E_TOO_LARGE, E_CRASH or E_TIMEOUT.
+            BusyError: All processes stayed busy.
+        """
+        return read_files(
+            self._ask({"verb": "unpack"}, data, vocabulary.MAX_UNPACKED_BYTES, wire.unpack_files), self.read
+        )
+
+    def read_folder(self, folder: Path) -> Series:
+        """Read the slices that lie directly in a folder of the server.
+
+        Raises:
+            FileError: E_SERIES (no folder, or no readable image in it), E_BOMB, E_CRASH or E_TIMEOUT.
+            BusyError: All processes stayed busy.
+        """
+        return read_files(folder_files(folder, self._max_bytes), self.read)
+
+    def _ask(
+        self, request: wire.Header, data: bytes, max_reply_bytes: int, unpack: Callable[[wire.Header, bytes], T]
+    ) -> T:
         if len(data) > self._max_bytes:
             raise FileError("E_TOO_LARGE", f"{len(data)} bytes, at most {self._max_bytes}")
-        file_sha256 = hashlib.sha256(data).hexdigest()
         worker = self._take()
         try:
-            reply, body = worker.ask({"verb": "read", "frame": frame}, data)
-            return wire.unpack_reply(reply, body, file_sha256)
+            return unpack(*worker.ask(request, data, max_reply_bytes))
         except _Gone as gone:
             worker.close()
             raise FileError("E_TIMEOUT" if gone.is_late else "E_CRASH", "") from gone

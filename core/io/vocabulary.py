@@ -6,6 +6,8 @@ MAX_TAG_CHARS = 64
 MAX_PIXELS = 40_000_000
 """Largest frame; a mammogram has 35 million pixels."""
 MAX_UNPACKED_BYTES = 512 * 2**20
+MAX_FILES = 5_000
+"""Most files of an archive or a folder."""
 
 TAGS = frozenset(
     {
@@ -33,6 +35,7 @@ TAGS = frozenset(
         "RescaleType",
         "Rows",
         "SOPClassUID",
+        "SlicePosition",  # mm along the normal of the slice
         "SliceThickness",
         "TransferSyntaxUID",
         "ViewPosition",
@@ -40,6 +43,7 @@ TAGS = frozenset(
 )
 
 FIRST_FRAME = mark("The file holds several frames; the first one is used.")
+ANTERIOR_VIEW = mark("The file holds several views; the anterior one is used.")
 CHOSEN_FRAME = mark("The file holds several frames; the chosen one is used.")
 EXCESS_BYTES = mark("The file holds more pixel bytes than its header describes; the excess is ignored.")
 NO_PREAMBLE = mark("The file lacks the DICOM preamble; it was read because it describes an image.")
@@ -59,6 +63,7 @@ NEGATIVE_COUNTS = mark("Negative counts were set to zero.")
 NOTES = frozenset(
     {
         FIRST_FRAME,
+        ANTERIOR_VIEW,
         CHOSEN_FRAME,
         EXCESS_BYTES,
         NO_PREAMBLE,

@@ -23,11 +23,12 @@ from core.records import Frame, Study
 Header = dict[str, Any]
 
 _PREFIX = struct.Struct("!IQ")
-_MAX_HEADER_BYTES = 2**20
+_MAX_HEADER_BYTES = 2**22  # room for the names of vocabulary.MAX_FILES files
 _GREY_BYTES, _RGB_BYTES, _PADDING_BYTES = 4, 3, 1
-MAX_REPLY_BYTES = vocabulary.MAX_PIXELS * (_GREY_BYTES + _PADDING_BYTES)
+MAX_STUDY_BYTES = vocabulary.MAX_PIXELS * (_GREY_BYTES + _PADDING_BYTES)
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 _PSEUDONYM = re.compile(r"[0-9a-f]{64}")
+_POSITION = re.compile(r"-?\d{1,6}\.\d\d")
 _SEXES = ("F", "M", "O")
 
 
@@ -103,6 +104,12 @@ def pack_study(study: Study) -> tuple[Header, list[memoryview]]:
     return header, [part.data.cast("B") for part in body]
 
 
+def pack_files(files: list[tuple[str, bytes | str]]) -> tuple[Header, list[memoryview]]:
+    """The reply that carries the files of an archive; see zip_file.unpack_zip."""
+    entries = [(name, content if isinstance(content, str) else len(content)) for name, content in files]
+    return {"files": entries}, [memoryview(content) for _, content in files if isinstance(content, bytes)]
+
+
 def pack_error(error: ScreeningError) -> Header:
     """The reply that carries `error`."""
     return {"error": error.code, "got": error.got}
@@ -140,6 +147,44 @@ def unpack_reply(header: Header, body: bytes, file_sha256: str) -> Study:
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise WireError("malformed reply") from error
+
+
+def unpack_files(header: Header, body: bytes) -> list[tuple[str, bytes | str]]:
+    """The files in a reply: display name, and content or error code.
+
+    Raises:
+        ScreeningError: The reply carries one.
+        WireError: The reply is not what a worker says.
+    """
+    try:
+        if "error" in header:
+            raise _error(header)
+        entries = [(_display_name(name), _size_or_code(size)) for name, size in header["files"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError("malformed reply") from error
+    if len(entries) > vocabulary.MAX_FILES or sum(size for _, size in entries if isinstance(size, int)) != len(body):
+        raise WireError("body does not fit its files")
+    files: list[tuple[str, bytes | str]] = []
+    start = 0
+    for name, size in entries:
+        if isinstance(size, int):
+            files.append((name, body[start : start + size]))
+            start += size
+        else:
+            files.append((name, size))
+    return files
+
+
+def _display_name(name: str) -> str:
+    if not isinstance(name, str) or not name.isprintable() or len(name) > vocabulary.MAX_TAG_CHARS:
+        raise WireError("unexpected name")
+    return name
+
+
+def _size_or_code(size: object) -> int | str:
+    if isinstance(size, int) and size >= 0:
+        return size
+    return str(_one_of(size, MESSAGES))
 
 
 def _error(header: Header) -> ScreeningError:
@@ -190,6 +235,8 @@ def _tags(values: Mapping[str, str]) -> dict[str, str]:
         _matching(_PRINTABLE, value)
         if len(value) > vocabulary.MAX_TAG_CHARS:
             raise WireError("overlong tag")
+        if keyword == "SlicePosition":
+            _matching(_POSITION, value)
     return dict(values)
 
 

@@ -12,6 +12,7 @@ from typing import IO
 from core.errors import FileError, ScreeningError
 from core.io import wire
 from core.io.container import read_study
+from core.io.zip_file import unpack_zip
 
 _STATM = Path("/proc/self/statm")
 
@@ -33,10 +34,13 @@ def main() -> None:
         reply, body = _answer(request, data, key)
         _set_alarm(0)
         wire.send(replies, reply, *body)
+        del request, data, reply, body  # an archive and its files, before the next request comes
 
 
 def _answer(request: wire.Header, data: bytes, key: bytes) -> tuple[wire.Header, list[memoryview]]:
     try:
+        if request["verb"] == "unpack":
+            return wire.pack_files(unpack_zip(data))
         return wire.pack_study(read_study(data, request["frame"], key))
     except ScreeningError as error:
         return wire.pack_error(error), []

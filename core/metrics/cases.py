@@ -79,6 +79,22 @@ def count_above_thresholds(cases: BinaryCases) -> ThresholdCounts:
     return ThresholdCounts(score[ends], true_positives[ends], ends + 1 - true_positives[ends])
 
 
+def patient_index(patients: ArrayLike, n_cases: int) -> NDArray[np.int64]:
+    """Number the patients from 0: int64 (n_cases,), equal for cases of one patient.
+
+    Args:
+        patients: (n_cases,), anything that is equal for cases of one patient.
+        n_cases: Cases that there are.
+
+    Raises:
+        UsageError: There are not as many patients named as cases.
+    """
+    named = np.asarray(patients)
+    if named.shape != (n_cases,):
+        raise UsageError(f"patients of shape {named.shape} for {n_cases} cases")
+    return np.unique(named, return_inverse=True)[1].astype(np.int64)
+
+
 def last_of_ties(sorted_score: NDArray[np.float64]) -> NDArray[np.int64]:
     """Index of the last case of every run of equal scores; tied cases pass a threshold together."""
     return np.append(np.flatnonzero(np.diff(sorted_score)), sorted_score.size - 1).astype(np.int64)

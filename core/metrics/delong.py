@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm, rankdata
 
 from core.errors import UsageError
-from core.metrics.cases import BinaryCases, binary_cases
+from core.metrics.cases import BinaryCases, binary_cases, patient_index
 from core.metrics.proportions import Z95, Interval
 
 _ROUNDING = (
@@ -53,26 +53,39 @@ class Placements:
     of_negatives: NDArray[np.float64]
 
 
-def auroc_interval(y_true: ArrayLike, y_score: ArrayLike) -> Interval:
+def auroc_interval(y_true: ArrayLike, y_score: ArrayLike, patients: ArrayLike | None = None) -> Interval:
     """AUROC with its 95 % interval.
 
     The interval is DeLong's, normal on the AUROC scale and clipped to [0, 1]: what `ci.auc(method = "delong")` of R's pROC
     prints. Where DeLong's variance is zero (the classes are fully separated, or every score is equal) it would have no width
     whatever the number of cases; then Newcombe's score interval is given (method 5, Stat Med 2006;25:559).
 
+    With `patients` the variance is that of Obuchowski (Biometrics 1997;53:567), which lets cases of one patient be alike, and
+    Newcombe's interval counts patients; with one case a patient both are as without.
+
     Args:
         y_true: (n,), 0 or 1.
         y_score: (n,).
+        patients: (n,), anything that is equal for cases of one patient; None = every case is another patient.
 
     Raises:
-        UsageError: See `binary_cases`; or a class has fewer than two cases, so that no variance exists.
+        UsageError: See `binary_cases`; or a class has fewer than two cases or comes from fewer than two patients, so that no
+            variance exists.
     """
     cases = binary_cases(y_true, y_score)
     placements = placement_values(cases)
-    variance = _variance(placements.of_positives, placements.of_negatives)
     auroc = float(placements.of_positives.mean())
+    if patients is None:
+        variance = _variance(placements.of_positives, placements.of_negatives)
+        counts = (cases.n_positive, cases.n_negative)
+    else:
+        patient = patient_index(patients, cases.score.size)
+        counts = (np.unique(patient[cases.is_positive]).size, np.unique(patient[~cases.is_positive]).size)
+        if min(counts) < 2:
+            raise UsageError(f"{counts[0]} positive and {counts[1]} negative patients: an interval needs two of each")
+        variance = _clustered_variance(placements, cases, patient, counts)
     if variance <= _ROUNDING:
-        return _newcombe_interval(auroc, cases.n_positive, cases.n_negative)
+        return _newcombe_interval(auroc, *counts)
     error = Z95 * sqrt(variance)
     return Interval(auroc, max(0.0, auroc - error), min(1.0, auroc + error))
 
@@ -122,6 +135,22 @@ def placement_values(cases: BinaryCases) -> Placements:
 
 def _variance(of_positives: NDArray[np.float64], of_negatives: NDArray[np.float64]) -> float:
     return float(of_positives.var(ddof=1) / of_positives.size + of_negatives.var(ddof=1) / of_negatives.size)
+
+
+def _clustered_variance(
+    placements: Placements, cases: BinaryCases, patient: NDArray[np.int64], counts: tuple[int, int]
+) -> float:
+    """Obuchowski's variance; `counts` are the patients with a positive case and those with a negative one."""
+    n_patients = int(patient.max()) + 1
+    sums = [
+        np.bincount(patient[members], values - values.mean(), n_patients) / values.size
+        for members, values in (
+            (cases.is_positive, placements.of_positives),
+            (~cases.is_positive, placements.of_negatives),
+        )
+    ]
+    own = sum(float(s @ s) * n / (n - 1) for s, n in zip(sums, counts, strict=True))
+    return own + 2 * float(sums[0] @ sums[1]) * n_patients / (n_patients - 1)
 
 
 def _newcombe_interval(auroc: float, n_positive: int, n_negative: int) -> Interval:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from math import sqrt
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from core.errors import UsageError
 
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
@@ -17,7 +20,7 @@ class Interval:
     high: float
 
 
-def wilson_interval(n_successes: float, n: int) -> Interval:
+def wilson_interval(n_successes: float, n: float) -> Interval:
     """Wilson's score interval of a proportion, without continuity correction.
 
     Unlike the normal interval it stays inside [0, 1] and keeps a width when all or none succeed. Wilson, J Am Stat Assoc
@@ -25,7 +28,7 @@ def wilson_interval(n_successes: float, n: int) -> Interval:
 
     Args:
         n_successes: 0 to `n`; may be fractional where a proportion was interpolated.
-        n: Number of trials, at least 1.
+        n: Number of trials, at least 1; may be fractional where trials of one patient count for fewer.
 
     Raises:
         UsageError: `n` is below 1 or `n_successes` lies outside 0 to `n`.
@@ -40,3 +43,32 @@ def wilson_interval(n_successes: float, n: int) -> Interval:
     low = max(0.0, min(proportion, (centre - spread) / scale))
     high = min(1.0, max(proportion, (centre + spread) / scale))
     return Interval(proportion, low, high)
+
+
+def clustered_wilson_interval(is_success: ArrayLike, patients: ArrayLike) -> Interval:
+    """Wilson's interval of a proportion where several trials belong to one patient.
+
+    The trials count for as many independent ones as their scatter between patients says: their number divided by the design
+    effect, which is held at 1 or more (Rao & Scott, Biometrics 1992;48:577). Where all or none succeed nothing scatters, and
+    every patient counts as one trial. With one trial a patient this is `wilson_interval`. A percentile bootstrap of patients
+    covers the true share less often, and has no width where all succeed.
+
+    Args:
+        is_success: (n,), boolean.
+        patients: (n,), anything that is equal for trials of one patient.
+
+    Raises:
+        UsageError: No trial, or the lengths differ.
+    """
+    success, named = np.asarray(is_success, dtype=bool), np.asarray(patients)
+    if success.ndim != 1 or success.shape != named.shape or success.size == 0:
+        raise UsageError(f"trials of shape {success.shape} of patients of shape {named.shape}")
+    _, patient = np.unique(named, return_inverse=True)
+    n, n_patients = success.size, int(patient.max()) + 1
+    share = float(success.mean())
+    n_independent = float(n_patients)
+    if 0 < share < 1 and n_patients > 1:
+        residuals = np.bincount(patient, success - share)
+        variance = n_patients / (n_patients - 1) * float(np.sum(residuals**2)) / n**2
+        n_independent = max(1.0, n / max(1.0, variance * (n - 1) / (share * (1 - share))))
+    return wilson_interval(share * n_independent, n_independent)

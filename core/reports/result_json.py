@@ -1,9 +1,11 @@
 """A ScreeningResult as one JSON object: the same on the page and on the command line, in English, with codes."""
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.errors import ScreeningError
-from core.records import Check, Finding, ScreeningResult
+from core.records import Check, Finding, PatientResult, ScreeningResult
 
 
 def _check(check: Check) -> dict[str, Any]:
@@ -14,6 +16,10 @@ def _rounded_box(finding: Finding) -> list[float] | None:
     return None if finding.box_xyxy is None else [round(value, 1) for value in finding.box_xyxy]
 
 
+def _rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
+    return {label: round(value, 6) for label, value in probabilities.items()}
+
+
 def _finding(finding: Finding, mask_file: str | None) -> dict[str, Any]:
     return {
         "label": finding.label,
@@ -22,8 +28,17 @@ def _finding(finding: Finding, mask_file: str | None) -> dict[str, Any]:
         "laterality": finding.laterality,
         "box_xyxy": _rounded_box(finding),
         "grade": finding.grade,
-        "probabilities": None if finding.probabilities is None else dict(finding.probabilities),
+        "probabilities": None if finding.probabilities is None else _rounded(finding.probabilities),
         "mask_file": mask_file,
+    }
+
+
+def _measures(result: ScreeningResult) -> dict[str, list[float | None]]:
+    """Numbers about each region; null where one could not be measured."""
+    measures = result.prediction.measures if result.prediction else {}
+    return {
+        name: [round(value, 4) if math.isfinite(value) else None for value in values]
+        for name, values in measures.items()
     }
 
 
@@ -41,6 +56,10 @@ def to_json(result: ScreeningResult) -> dict[str, Any]:
             "suggested_task": gate.suggested_task,
         },
         "findings": [_finding(finding, None) for finding in result.prediction.findings] if result.prediction else [],
+        "measures": _measures(result),
+        "branches": {name: [_rounded(row) for row in rows] for name, rows in result.prediction.branches.items()}
+        if result.prediction
+        else {},
         "operating_point": None
         if result.operating_point is None
         else {"id": result.operating_point, "threshold": result.threshold},
@@ -59,6 +78,25 @@ def to_json(result: ScreeningResult) -> dict[str, Any]:
             "regions": [region.source for region in result.regions],
         },
         "timings_ms": dict(result.timings_ms),
+    }
+
+
+def patient_json(patient: PatientResult, places: Sequence[int], n_slices: int, n_left_out: int) -> dict[str, Any]:
+    """One answer for a patient with the results of its slices.
+
+    Args:
+        patient: What was screened.
+        places: Places of its slices in the series, from 1.
+        n_slices, n_left_out: Slices of the series, and files that are no part of it.
+    """
+    return {
+        "task": patient.slices[0].provenance.task,
+        "model": patient.slices[0].provenance.model,
+        "series": {"n_slices": n_slices, "n_left_out": n_left_out, "slices": list(places)},
+        "findings": [_finding(patient.finding, None)] if patient.finding else [],
+        "n_answered": patient.n_answered,
+        "provenance": to_json(patient.slices[0])["provenance"],
+        "slices": [to_json(result) for result in patient.slices],
     }
 
 

@@ -1,14 +1,14 @@
 """From labelled cases to a Pack: prepared arrays and patient-grouped folds."""
 
-import hashlib
 import json
 import sys
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from core.records import LabelledCase, Study
+from core.records import LabelledCase
 from core.registry import part
 from core.training.pack import Pack
 
@@ -16,9 +16,24 @@ FOLDS = 5
 HELD_OUT = -1
 
 
-def pixel_hash(study: Study) -> str:
-    """Salted hash of the pixels: tells whether an image was used, not what it shows."""
-    return hashlib.sha256(b"fivefold-pixels" + np.ascontiguousarray(study.frame.pixels).tobytes()).hexdigest()[:32]
+def folder_facts(licence: str) -> dict[str, object]:
+    """What a manifest says about a hospital's own data."""
+    return {
+        "kind": "real images, real labels",
+        "training_name": "local images, training split",
+        "test_name": "local images, test split",
+        "licence": licence,
+    }
+
+
+def phantom_facts(task_id: str, seed: int, n_training: int) -> dict[str, object]:
+    """What a manifest says about phantoms."""
+    return {
+        "kind": "phantom",
+        "training_name": f"Fivefold {task_id} phantoms, training stream, seed {seed} ({n_training} cases)",
+        "test_name": f"held-out phantoms, seed {seed}",
+        "licence": "Apache-2.0 (simulated)",
+    }
 
 
 def patient_folds(targets: np.ndarray, patients: np.ndarray, seed: int) -> np.ndarray:
@@ -32,6 +47,12 @@ def patient_folds(targets: np.ndarray, patients: np.ndarray, seed: int) -> np.nd
     for fold, (_, held) in enumerate(splitter.split(targets, targets, patients)):
         folds[held] = fold
     return folds
+
+
+def _markers(rows: list[tuple[float, ...]]) -> NDArray[np.float32]:
+    """One row a case; NaN for cases without markers."""
+    width = max(len(row) for row in rows)
+    return np.array([row or (np.nan,) * width for row in rows], np.float32).reshape(len(rows), width)
 
 
 def collect(
@@ -50,12 +71,13 @@ def collect(
         ValueError: A patient stands in training and test.
     """
     to_array = part(task_id, "data").training_array
-    rows, markers, images, held_out = [], [], [], []
+    rows, markers, references, images, held_out = [], [], [], [], []
     for held, cases in ((False, training), (True, test)):
         for case in cases:
-            images.append(to_array(case.study))
-            rows.append((case.case_id, case.patient, case.target, pixel_hash(case.study)))
+            images.append(to_array(case))
+            rows.append((case.case_id, case.patient, case.target, case.study.pixel_hash))
             markers.append(case.markers)
+            references.append(np.nan if case.reference is None else case.reference)
             held_out.append(held)
             if len(rows) % 100 == 0:
                 print(f"prepared {len(rows)} cases", file=sys.stderr, flush=True)
@@ -71,7 +93,8 @@ def collect(
         cases=names,
         patients=patients,
         folds=folds,
-        markers=np.array(markers, np.float32).reshape(len(rows), -1),
+        markers=_markers(markers),
+        references=np.array(references, np.float32),
         pixel_hashes=hashes,
         facts=np.array([json.dumps({"task": task_id, "seed": seed, **facts}, sort_keys=True)]),
     )

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -15,19 +15,25 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.engine.device import choose_device
+from core.errors import UsageError
 from core.training.pack import Pack
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. The defaults are the reference system's: SGD 1e-3, batch 5, 50 epochs, StepLR 15, no pretrained weights.
+    """How to train. The defaults are those of the hip reference system: SGD 1e-3, batch 5, 50 epochs, StepLR 15.
 
     Momentum 0.9 and gamma 0.1 are not stated there; they are our reading.
+
+    Attributes:
+        keep: "best" = the epoch with the lowest validation loss; "last" = no choice, so that the validation fold is also unseen.
+        options: Further arguments of the task's network.
     """
 
     architecture: str = "resnet18"
     epochs: int = 50
     batch: int = 5
+    optimizer: Literal["sgd", "adam", "adagrad"] = "sgd"
     lr: float = 1e-3
     momentum: float = 0.9
     weight_decay: float = 0.0
@@ -35,43 +41,44 @@ class Recipe:
     step: int = 15
     sampler: Literal["none", "under", "weighted"] = "none"
     precision: Literal["float32", "bfloat16"] = "float32"
+    keep: Literal["best", "last"] = "best"
     pretrained: bool = False
+    options: dict[str, str | int | float | bool] = field(default_factory=dict)
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Result of one fold: the weights of the best epoch (lowest validation loss) and the history."""
+    """Result of one fold: the weights of the kept epoch and the history."""
 
     state: dict[str, Tensor]
-    best_epoch: int
+    kept_epoch: int
     history: list[dict[str, float]]
 
     @property
-    def best_loss(self) -> float:
-        """Validation loss of the best epoch."""
-        return self.history[self.best_epoch]["validation_loss"]
+    def kept_loss(self) -> float:
+        """Validation loss of the kept epoch."""
+        return self.history[self.kept_epoch]["validation_loss"]
 
 
 def epoch_order(targets: NDArray[np.float32], sampler: str, rng: np.random.Generator) -> NDArray[np.int64]:
     """Indices of one epoch.
 
     Args:
-        targets: 0/1, (N,).
-        sampler: "none" = every case once; "under" = as many of the larger class as of the smaller; "weighted" = N draws with
-            equal chance for both classes.
+        targets: Class of each case, (N,).
+        sampler: "none" = every case once; "under" = as many of each class as of the smallest; "weighted" = N draws with equal
+            chance for every class.
         rng: Source of the order.
     """
-    positive, negative = np.flatnonzero(targets == 1), np.flatnonzero(targets == 0)
+    if sampler == "none":
+        return rng.permutation(len(targets))
+    classes = [np.flatnonzero(targets == value) for value in np.unique(targets)]
     if sampler == "under":
-        n = min(len(positive), len(negative))
-        chosen = np.concatenate([rng.choice(positive, n, replace=False), rng.choice(negative, n, replace=False)])
-    elif sampler == "weighted":
-        take = rng.random(len(targets)) < 0.5
-        chosen = np.where(take, rng.choice(positive, len(targets)), rng.choice(negative, len(targets)))
-    else:
-        chosen = np.arange(len(targets))
-    return rng.permutation(chosen)
+        n = min(len(members) for members in classes)
+        return rng.permutation(np.concatenate([rng.choice(members, n, replace=False) for members in classes]))
+    drawn = rng.integers(0, len(classes), len(targets))
+    candidates = np.stack([rng.choice(members, len(targets)) for members in classes])
+    return candidates[drawn, np.arange(len(targets))]
 
 
 def predict(network: torch.nn.Module, learn: ModuleType, images: Tensor, batch: int = 64) -> Tensor:
@@ -81,6 +88,17 @@ def predict(network: torch.nn.Module, learn: ModuleType, images: Tensor, batch: 
     with torch.no_grad():
         parts = [network(learn.plain(part.to(device))).float().cpu() for part in torch.split(images, batch)]
     return torch.cat(parts)
+
+
+def _validation_loss(network: Any, learn: ModuleType, images: Tensor, targets: Tensor, batch: int = 64) -> float:
+    """Mean loss in evaluation mode."""
+    network.eval()
+    device = next(network.parameters()).device
+    total = 0.0
+    with torch.no_grad():
+        for part, truth in zip(torch.split(images, batch), torch.split(targets, batch), strict=True):
+            total += float(network.loss(learn.plain(part.to(device)), truth.to(device))["loss"]) * len(part)
+    return total / len(targets)
 
 
 class _Checkpoint:
@@ -97,19 +115,31 @@ class _Checkpoint:
         if facts["recipe"] != self.recipe:
             raise SystemExit(f"{self.facts} was made with another recipe: choose another --runs folder or delete it")
         tensors = self.tensors.with_name(facts["tensors"])
-        return load_file(tensors), facts["history"], facts["best_epoch"]
+        return load_file(tensors), facts["history"], facts["kept_epoch"]
 
-    def save(self, tensors: dict[str, Tensor], history: list[dict[str, float]], best_epoch: int) -> None:
+    def save(self, tensors: dict[str, Tensor], history: list[dict[str, float]], kept_epoch: int) -> None:
         name = f"checkpoint-{len(history):03d}.safetensors"
         save_file({key: value.contiguous() for key, value in tensors.items()}, self.tensors.with_name(name))
         partial = self.facts.with_suffix(".part")
         partial.write_text(
-            json.dumps({"recipe": self.recipe, "history": history, "best_epoch": best_epoch, "tensors": name}, indent=1)
+            json.dumps({"recipe": self.recipe, "history": history, "kept_epoch": kept_epoch, "tensors": name}, indent=1)
         )
         partial.replace(self.facts)
         for old in self.tensors.parent.glob("checkpoint-*.safetensors"):
             if old.name != name:
                 old.unlink()
+
+
+def kept_state(folder: Path) -> dict[str, Tensor]:
+    """Weights of the kept epoch of the fold whose checkpoint lies in `folder`.
+
+    Raises:
+        UsageError: There is none.
+    """
+    facts = folder / "checkpoint.json"
+    if not facts.is_file():
+        raise UsageError(f"{folder} holds no checkpoint")
+    return _stripped("kept", load_file(folder / json.loads(facts.read_text())["tensors"]))
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -120,10 +150,34 @@ def _stripped(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key[len(prefix) + 1 :]: value for key, value in tensors.items() if key.startswith(prefix + ".")}
 
 
-def _momentum(optimizer: torch.optim.SGD, network: torch.nn.Module) -> dict[str, Tensor]:
-    """Momentum buffers by parameter name; empty before the first step."""
-    named = network.named_parameters()
-    return {name: optimizer.state[p]["momentum_buffer"] for name, p in named if "momentum_buffer" in optimizer.state[p]}
+def _build_optimizer(network: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimizer of a recipe. A scalar such as the alpha of a pair is not decayed: zero is no neutral value for it."""
+    groups = [
+        {"params": [p for p in network.parameters() if p.ndim], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in network.parameters() if not p.ndim], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups, recipe.lr)
+    if recipe.optimizer == "adagrad":
+        return torch.optim.Adagrad(groups, recipe.lr)
+    return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum)
+
+
+def _state_of(optimizer: torch.optim.Optimizer, network: torch.nn.Module) -> dict[str, Tensor]:
+    """What the optimizer remembers, by parameter name and its own key; little or nothing before the first step."""
+    return {
+        f"{name}.{key}": value
+        for name, parameter in network.named_parameters()
+        for key, value in optimizer.state[parameter].items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _restore(optimizer: torch.optim.Optimizer, network: torch.nn.Module, state: dict[str, Tensor]) -> None:
+    for path, value in state.items():
+        name, _, key = path.rpartition(".")
+        parameter = network.get_parameter(name)
+        optimizer.state[parameter][key] = value.to("cpu" if key == "step" else parameter.device)
 
 
 def _learning_rate(recipe: Recipe, epoch: int, share: float) -> float:
@@ -136,7 +190,7 @@ def _learning_rate(recipe: Recipe, epoch: int, share: float) -> float:
 
 def _train_epoch(
     network: Any,
-    optimizer: torch.optim.SGD,
+    optimizer: torch.optim.Optimizer,
     learn: ModuleType,
     images: Tensor,
     targets: Tensor,
@@ -146,6 +200,7 @@ def _train_epoch(
     """One pass over the training fold; returns the mean loss."""
     network.train()
     device = next(network.parameters()).device
+    torch.manual_seed(recipe.seed + epoch)  # dropout of a resumed run is that of an uninterrupted one
     rng = np.random.default_rng([recipe.seed, epoch])
     order = torch.from_numpy(epoch_order(targets.numpy(), recipe.sampler, rng))
     # batch norm cannot train on a single case: a last batch of one is left out
@@ -174,7 +229,9 @@ def _train_epoch(
 def fit_fold(
     task_network: ModuleType, learn: ModuleType, pack: Pack, fold: int, recipe: Recipe, folder: Path
 ) -> Fitted:
-    """Train on every fold but `fold`, choose the epoch by the loss on `fold`. Starts again where a stopped run left off.
+    """Train on every fold but `fold`; its loss chooses the epoch unless the recipe keeps the last.
+
+    Starts again where a stopped run left off.
 
     Args:
         task_network: The task's network.py.
@@ -187,39 +244,35 @@ def fit_fold(
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     device = choose_device()
-    network = task_network.Network(recipe.architecture, pretrained=recipe.pretrained)
+    network = task_network.Network(recipe.architecture, pretrained=recipe.pretrained, **recipe.options)
     network.to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        network.parameters(), recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
+    optimizer = _build_optimizer(network, recipe)
     checkpoint = _Checkpoint(folder, recipe)
     history: list[dict[str, float]] = []
-    best, best_epoch = _prefixed("best", network.state_dict()), -1
+    kept, kept_epoch = _prefixed("kept", network.state_dict()), -1
     if (saved := checkpoint.load()) is not None:
-        tensors, history, best_epoch = saved
+        tensors, history, kept_epoch = saved
         network.load_state_dict(_stripped("model", tensors))
-        for name, buffer in _stripped("momentum", tensors).items():
-            optimizer.state[network.get_parameter(name)]["momentum_buffer"] = buffer.to(device)
-        best = _prefixed("best", _stripped("best", tensors))
+        _restore(optimizer, network, _stripped("optimizer", tensors))
+        kept = _prefixed("kept", _stripped("kept", tensors))
     train = (pack.folds != fold) & (pack.folds >= 0)
     images, targets = torch.from_numpy(pack.images), torch.from_numpy(pack.targets)
     held = torch.from_numpy(pack.folds == fold)
     for epoch in range(len(history), recipe.epochs):
         started = time.monotonic()
         loss = _train_epoch(network, optimizer, learn, images[train], targets[train], recipe, epoch)
-        logits = predict(network, learn, images[held])[:, 0]
-        validation = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets[held]).item()
+        validation = _validation_loss(network, learn, images[held], targets[held])
         history.append(
             {"train_loss": loss, "validation_loss": validation, "seconds": round(time.monotonic() - started, 1)}
         )
-        if best_epoch < 0 or validation < history[best_epoch]["validation_loss"]:
-            best, best_epoch = _prefixed("best", network.state_dict()), epoch
-        model, momentum = _prefixed("model", network.state_dict()), _prefixed("momentum", _momentum(optimizer, network))
-        checkpoint.save(model | best | momentum, history, best_epoch)
+        if recipe.keep == "last" or kept_epoch < 0 or validation < history[kept_epoch]["validation_loss"]:
+            kept, kept_epoch = _prefixed("kept", network.state_dict()), epoch
+        model, state = _prefixed("model", network.state_dict()), _prefixed("optimizer", _state_of(optimizer, network))
+        checkpoint.save(model | kept | state, history, kept_epoch)
         print(
             f"\nfold {fold} epoch {epoch + 1}/{recipe.epochs}: train {loss:.4f}, validation {validation:.4f}"
-            f" (best {history[best_epoch]['validation_loss']:.4f}), {history[-1]['seconds']:.0f} s",
+            f" (kept {history[kept_epoch]['validation_loss']:.4f}), {history[-1]['seconds']:.0f} s",
             file=sys.stderr,
             flush=True,
         )
-    return Fitted(_stripped("best", best), best_epoch, history)
+    return Fitted(_stripped("kept", kept), kept_epoch, history)

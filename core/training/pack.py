@@ -12,21 +12,23 @@ class Pack:
     """Everything `fit` needs, and what `publish` needs beside it.
 
     Attributes:
-        images: uint8 (N, S, S), the task's stored form.
-        targets: float32 (N,).
+        images: uint8 or int16 (N, S, S), the task's stored form.
+        targets: float32 (N,), the class of each case.
         cases, patients: Ids, (N,).
         folds: int64 (N,), the fold in which a case is validation; -1 for held-out test cases.
-        markers: float32 (N, M), true marker values of phantoms; M = 0 for real data.
+        markers: float32 (N, M), true marker values of phantoms; NaN in the rows of real cases.
+        references: float32 (N,), a measured value that the answer is compared with (HU); NaN where there is none.
         pixel_hashes: Salted hash of each stored image, (N,), for the leakage check.
         facts: (1,) JSON text: task, data kind, source, seed, licence.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | NDArray[np.int16]
     targets: NDArray[np.float32]
     cases: NDArray[np.str_]
     patients: NDArray[np.str_]
     folds: NDArray[np.int64]
     markers: NDArray[np.float32]
+    references: NDArray[np.float32]
     pixel_hashes: NDArray[np.str_]
     facts: NDArray[np.str_]
 

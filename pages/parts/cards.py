@@ -11,6 +11,7 @@ from pages.parts.menu import has_page, show_link
 from pages.parts.words import t
 
 _COLUMNS = 3
+_HEADLINES = ("auroc", "weighted_kappa")
 
 
 def show_cards() -> None:
@@ -59,7 +60,7 @@ def _show_card(task: Task) -> None:
 
 
 def _show_headline(manifest: Manifest) -> None:
-    metric = next((metric for metric in manifest.metrics if metric.name == "auroc"), None)
+    metric = next((metric for metric in manifest.metrics if metric.name in _HEADLINES), None)
     if metric is not None:
         st.markdown(f"**{_figure(metric)}**")
         st.caption(f"n = {metric.n} {held_out_name(manifest)}")
@@ -68,10 +69,12 @@ def _show_headline(manifest: Manifest) -> None:
 
 
 def _figure(metric: Metric) -> str:
+    name = t("Weighted kappa") if metric.name == "weighted_kappa" else "AUROC"
     if metric.low is None or metric.high is None:
-        return f"AUROC {metric.value:.2f}"
+        return f"{name} {metric.value:.2f}"
     return t(
-        "AUROC {value} (95 % CI {low} to {high})",
+        "{name} {value} (95 % CI {low} to {high})",
+        name=name,
         value=f"{metric.value:.2f}",
         low=f"{metric.low:.2f}",
         high=f"{metric.high:.2f}",

@@ -4,6 +4,7 @@ import streamlit as st
 
 from core import __version__
 from core.manifest import Manifest
+from core.task import Task
 from pages.parts.words import show_language_chooser, t
 
 _NETWORKS = {
@@ -12,12 +13,31 @@ _NETWORKS = {
     "googlenet": "GoogLeNet",
     "densenet121": "DenseNet121",
     "vgg16": "VGG16",
+    "resnet18_acm": "ResNet18 + ACM",
+    "xception": "Xception",
+    "inception_v3": "Inception-v3",
+    "efficientnet_b0": "EfficientNet-b0",
+    "vit_b_16": "ViT-B/16",
+    "simple_cnn_1": "SimpleCNN, 1 layer",
+    "simple_cnn_2": "SimpleCNN, 2 layers",
+    "simple_cnn_3": "SimpleCNN, 3 layers",
 }
 
 
 def network_name(manifest: Manifest) -> str:
     """The network as papers spell it."""
     return _NETWORKS.get(manifest.architecture.name, manifest.architecture.name)
+
+
+def label_name(task: Task, label_id: str) -> str:
+    """A label in the reader's language."""
+    return next(t(label.name) for label in task.labels if label.id == label_id)
+
+
+def grade_name(task: Task, label_id: str) -> str:
+    """What an operating point asks for: a grade or a worse one; the highest grade, or the only label, by its name alone."""
+    name = label_name(task, label_id)
+    return name if label_id == task.labels[-1].id else t("{label} or worse", label=name)
 
 
 def show_sidebar_foot() -> None:
@@ -53,4 +73,5 @@ def show_badge(manifest: Manifest, *, in_full: bool) -> None:
 
 def held_out_name(manifest: Manifest) -> str:
     """What the held-out cases are, for sentences such as "on the held-out phantoms"."""
-    return t("held-out phantoms") if manifest.data_kind == "phantom" else t("held-out images")
+    tested = [data.name for data in manifest.provenance.datasets if data.role == "test"]
+    return t("held-out phantoms") if all("phantom" in name for name in tested) else t("held-out images")

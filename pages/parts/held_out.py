@@ -7,6 +7,7 @@ import streamlit as st
 
 from core import registry
 from core.manifest import Manifest
+from core.metrics.grading import GradingReport, grading_report
 from core.metrics.roc import RocCurve, roc_curve
 
 IDEAL_OBSERVER = "p_ideal_observer"
@@ -31,20 +32,84 @@ class HeldOut:
         return sum(self.y_true)
 
 
-def held_out(task_id: str, manifest: Manifest) -> HeldOut | None:
-    """The cases of `evaluation.csv`, None without the file."""
-    return _read(task_id, manifest.model, manifest.labels[0], manifest.provenance.evaluation_sha256)
+@dataclass(frozen=True)
+class Graded:
+    """Cases of a grader: held-out ones, or real ones answered by a model that never saw their patient.
+
+    Attributes:
+        y_true: Reference grade, one entry a case.
+        probabilities: One row a case, one column a grade.
+        patients: Who the case is of.
+        ideal: Probabilities of the ideal observer; None for real data.
+        references: A measured value of each case (HU); None where there is none.
+    """
+
+    y_true: list[int]
+    probabilities: list[list[float]]
+    patients: list[str]
+    ideal: list[list[float]] | None = None
+    references: list[float] | None = None
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _read(task_id: str, model: str, label: str, evaluation_sha256: str) -> HeldOut | None:
-    # Shared by all sessions: these are the model's own published results, read once for each version of them.
-    path = registry.WEIGHTS / task_id / model / "evaluation.csv"
-    if not path.is_file():
+def held_out(task_id: str, manifest: Manifest, label: str) -> HeldOut | None:
+    """The cases of `evaluation.csv` for the label of an operating point: it or worse against the rest; None without the file."""
+    table = _read(task_id, manifest.model, "evaluation.csv", manifest.provenance.evaluation_sha256)
+    if table is None:
         return None
-    table = pd.read_csv(path)
-    ideal = table[IDEAL_OBSERVER].tolist() if IDEAL_OBSERVER in table else None
-    return HeldOut(table["label"].astype(int).tolist(), table[f"p_{label}"].tolist(), ideal)
+    if len(manifest.labels) == 1:
+        ideal = table[IDEAL_OBSERVER].tolist() if IDEAL_OBSERVER in table else None
+        return HeldOut(table["label"].astype(int).tolist(), table[f"p_{label}"].tolist(), ideal)
+    cut = manifest.cut(label)
+    worse = manifest.labels[cut:]
+    names = [f"ideal_{name}" for name in worse]
+    return HeldOut(
+        (table["label"] >= cut).astype(int).tolist(),
+        _total(table, [f"p_{name}" for name in worse]),
+        _total(table, names) if names[0] in table else None,
+    )
+
+
+def graded(task_id: str, manifest: Manifest) -> Graded | None:
+    """All grades of the held-out cases, None without the file or where labels are no grades."""
+    table = _read(task_id, manifest.model, "evaluation.csv", manifest.provenance.evaluation_sha256)
+    if table is None or len(manifest.labels) == 1:
+        return None
+    ideal = [f"ideal_{label}" for label in manifest.labels]
+    return Graded(
+        table["label"].astype(int).tolist(),
+        _rows(table, [f"p_{label}" for label in manifest.labels]),
+        table["patient"].tolist(),
+        _rows(table, ideal) if ideal[0] in table else None,
+    )
+
+
+def out_of_fold(task_id: str, manifest: Manifest) -> Graded | None:
+    """Real cases with a measured value, answered by the fold model that never saw their patient; None without the file."""
+    digest = manifest.provenance.out_of_fold_sha256
+    table = _read(task_id, manifest.model, "out_of_fold.csv", digest) if digest else None
+    if table is None:
+        return None
+    return Graded(
+        table["label"].astype(int).tolist(),
+        _rows(table, [f"p_{label}" for label in manifest.labels]),
+        table["patient"].tolist(),
+        references=table["reference"].tolist(),
+    )
+
+
+def _total(table: pd.DataFrame, columns: list[str]) -> list[float]:
+    return table[columns].sum(axis=1).clip(0, 1).tolist()
+
+
+def _rows(table: pd.DataFrame, columns: list[str]) -> list[list[float]]:
+    return table[columns].to_numpy().tolist()
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _read(task_id: str, model: str, file: str, sha256: str) -> pd.DataFrame | None:
+    # Shared by all sessions: these are the model's own published results, read once for each version of them.
+    path = registry.WEIGHTS / task_id / model / file
+    return pd.read_csv(path) if path.is_file() else None
 
 
 def share_at_or_above(cases: HeldOut, score: float) -> tuple[float, float]:
@@ -56,7 +121,14 @@ def share_at_or_above(cases: HeldOut, score: float) -> tuple[float, float]:
     return shares[0], shares[1]
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def curve_of(task_id: str, evaluation_sha256: str, _cases: HeldOut) -> RocCurve:
-    """ROC curve with its band, computed once for each version of the held-out results."""
+@st.cache_resource(max_entries=16, show_spinner=False)
+def curve_of(task_id: str, evaluation_sha256: str, label: str, _cases: HeldOut) -> RocCurve:
+    """ROC curve with its band, computed once for each label and version of the held-out results."""
     return roc_curve(_cases.y_true, _cases.y_score)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def report_of(task_id: str, sha256: str, who: str, _cases: Graded) -> GradingReport:
+    """Figures of a grader ("model" or "ideal"), resampled by patient, computed once for each version of the results."""
+    probabilities = _cases.ideal if who == "ideal" and _cases.ideal else _cases.probabilities
+    return grading_report(_cases.y_true, probabilities, _cases.patients)

@@ -35,13 +35,21 @@ def _show_steps() -> None:
         t("**Look at the explanation, then save** the overlay or the result with the buttons below."),
     ]
     st.markdown("\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1)))
-    st.markdown(t("Files can be DICOM (compressed or not), PNG, JPEG, TIFF or BMP, up to 64 MB."))
+    st.markdown(
+        t(
+            "Files can be DICOM (compressed or not), PNG, JPEG, TIFF or BMP, up to 64 MB. "
+            "The CT page needs DICOM and also takes a zip file of a series; the knee page also reads MATLAB .mat files."
+        )
+    )
 
 
 def _show_result() -> None:
     st.subheader(t("How to read a result"))
     lines = [
         t("**Score**: a number from 0 to 1. It is not the probability of a disease in this person."),
+        t(
+            "**Grade**: on the CT and knee pages the most probable grade; the score is for a stated grade or a worse one."
+        ),
         t("**Operating point**: the score from which the answer is called positive. Its pale band is a 95 % interval."),
         t(
             "**Above or below**: near the operating point the answer can go either way; read the score, not only the colour."
@@ -115,6 +123,13 @@ def _show_limits() -> None:
 def _show_glossary() -> None:
     st.subheader(t("Words"))
     rows = [
+        (t("HU"), t("Hounsfield unit of CT: water is 0, air −1000, dense bone above 1000.")),
+        (
+            t("Weighted kappa"),
+            t(
+                "Agreement of grades beyond chance; 1 is perfect. A grade further off weighs by the square of its distance."
+            ),
+        ),
         (
             t("AUROC"),
             t("Chance that a case with the finding scores higher than one without; 0.5 is guessing, 1 is perfect."),

@@ -18,29 +18,26 @@ from core.metrics.precision_recall import precision_recall_curve
 from core.metrics.proportions import Interval
 from core.task import Task
 from pages.parts.chart import is_dark, show_chart
-from pages.parts.frame import held_out_name
+from pages.parts.frame import grade_name, held_out_name
+from pages.parts.grading import show_grading
 from pages.parts.held_out import HeldOut, curve_of, held_out
+from pages.parts.view import TaskView
 from pages.parts.words import percent, t, translator
 
 
-def show_performance(task: Task, manifest: Manifest) -> None:
-    """Threshold and prevalence on top; everything below follows them or stands beside them."""
-    cases = held_out(task.id, manifest)
+def show_performance(view: TaskView, task: Task, manifest: Manifest) -> None:
+    """Grades first where labels are grades; then threshold and prevalence, and everything that follows them."""
+    if task.kind == "grader":
+        show_grading(task, manifest)
+        view.show_real_cases(task, manifest)
+    label = _choose_label(task, manifest)
+    cases = held_out(task.id, manifest, label)
     if cases is None:
         st.info(t("These weights came without held-out results, so nothing can be shown here."), icon=":material/info:")
         return
-    st.caption(
-        t(
-            "{cases}, n = {n}: {n_positive} with and {n_negative} without the finding. Intervals are 95 % intervals.",
-            cases=held_out_name(manifest).capitalize(),
-            n=len(cases.y_true),
-            n_positive=cases.n_positive,
-            n_negative=len(cases.y_true) - cases.n_positive,
-        )
-        + (f" · {t(manifest.statement)}" if manifest.statement else "")
-    )
-    point = _show_threshold(task.id, manifest, cases)
-    curve = curve_of(task.id, manifest.provenance.evaluation_sha256, cases)
+    _show_cases(manifest, cases)
+    point = _show_threshold(task.id, manifest, label, cases)
+    curve = curve_of(task.id, manifest.provenance.evaluation_sha256, label, cases)
     words, dark = translator(), is_dark()
     left, right = st.columns(2, gap="medium")
     with left:
@@ -51,14 +48,46 @@ def show_performance(task: Task, manifest: Manifest) -> None:
         recall = precision_recall_curve(cases.y_true, cases.y_score)
         alt = precision_recall_alt(recall, words)
         show_chart(precision_recall_figure(recall, words, dark, point), f"{task.id}.pr", alt)
-        _show_confusion(task, cases, point.threshold)
+        _show_confusion(task, label, cases, point.threshold)
     report = calibration_report(cases.y_true, cases.y_score)
     show_chart(calibration_figure(report, words, dark), f"{task.id}.calibration", calibration_alt(report, words))
 
 
-def _show_threshold(task_id: str, manifest: Manifest, cases: HeldOut) -> OperatingPointMetrics:
+def _choose_label(task: Task, manifest: Manifest) -> str:
+    """The label whose curves are shown; no question where there is one."""
+    labels = list(dict.fromkeys(point.label for point in manifest.operating_points))
+    if len(labels) == 1:
+        return labels[0]
+    st.subheader(t("One operating point"))
+    names = {label: t("{grade} against the rest", grade=grade_name(task, label)) for label in labels}
+    chosen = st.segmented_control(
+        t("Operating point"),
+        labels,
+        format_func=names.__getitem__,
+        key=f"{task.id}.performance.label",
+        persist_state="session",
+        default=labels[0],
+        required=True,
+    )
+    return str(chosen or labels[0])
+
+
+def _show_cases(manifest: Manifest, cases: HeldOut) -> None:
+    st.caption(
+        t(
+            "{cases}, n = {n}: {n_positive} with and {n_negative} without the finding. Intervals are 95 % intervals.",
+            cases=held_out_name(manifest).capitalize(),
+            n=len(cases.y_true),
+            n_positive=cases.n_positive,
+            n_negative=len(cases.y_true) - cases.n_positive,
+        )
+        + (f" · {t(manifest.statement)}" if manifest.statement else "")
+    )
+
+
+def _show_threshold(task_id: str, manifest: Manifest, label: str, cases: HeldOut) -> OperatingPointMetrics:
     """The slider starts at the model's own operating point; the prevalence at that of the cases."""
-    own = manifest.default_point.threshold
+    own = next(point for point in manifest.operating_points if point.label == label).threshold
     share = cases.n_positive / len(cases.y_true)
     with st.container(border=True):
         left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
@@ -69,7 +98,7 @@ def _show_threshold(task_id: str, manifest: Manifest, cases: HeldOut) -> Operati
                 1.0,
                 round(own, 2),
                 0.01,
-                key=f"{task_id}.performance.threshold",
+                key=f"{task_id}.performance.threshold.{label}",
                 persist_state="session",
             )
         with right:
@@ -80,7 +109,7 @@ def _show_threshold(task_id: str, manifest: Manifest, cases: HeldOut) -> Operati
                 round(100 * share, 1),
                 1.0,
                 format="%.1f",
-                key=f"{task_id}.performance.prevalence",
+                key=f"{task_id}.performance.prevalence.{label}",
                 persist_state="session",
             )
         # The slider has two digits; left alone it means the exact operating point.
@@ -141,11 +170,11 @@ def _show_distribution(task_id: str, cases: HeldOut, threshold: float) -> None:
     show_chart(score_distribution_figure(*data, is_dark()), f"{task_id}.distribution", score_distribution_alt(*data))
 
 
-def _show_confusion(task: Task, cases: HeldOut, threshold: float) -> None:
-    label = t(task.labels[0].name)
-    names = [t("Without: {label}", label=label), label]
+def _show_confusion(task: Task, label: str, cases: HeldOut, threshold: float) -> None:
+    name = grade_name(task, label)
+    names = [t("Without: {label}", label=name), name]
     called = [int(score >= threshold) for score in cases.y_score]
-    ids = ("negative", task.labels[0].id)
+    ids = ("negative", label)
     matrix = confusion_matrix(cases.y_true, called, ids)
     alt = confusion_alt(matrix, names, translator())
     show_chart(confusion_figure(matrix, names, translator(), is_dark()), f"{task.id}.confusion", alt)

@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from core.imaging.display import to_display
+from core.imaging.display import regions_window, to_display
 from core.imaging.overlay import as_rgb, blend, draw_regions
 from core.imaging.resample import crop_resize, fit_within
 from core.records import Frame, Heatmap, Region, ScreeningResult
 from core.reports.overlay_png import overlay_png
+from pages.parts.crops import crop_pictures, tall_sheet
 
 LONGEST_PX = 1100
 SMALLEST_PX = 880  # smaller images are enlarged, so that lines drawn on them stay sharp
@@ -19,6 +20,8 @@ _GAP_PX = 6
 _MAX_PNG_BYTES = 900_000
 _JPEG_QUALITY = 90
 _WIDE = 1.25  # wider than this, image and overlay stand one above the other
+_TALL = 2.5  # higher than this, the regions stand enlarged beside the image
+_CROP_PX = 420
 
 Layout = Literal["auto", "beside", "stacked", "overlay"]
 
@@ -46,12 +49,32 @@ def sheet_bytes(result: ScreeningResult, look: Look) -> bytes:
     picture, factor = _small(_display(frame, look))
     regions = tuple(_scaled(region, factor) for region in result.regions)
     outlined = draw_regions(picture, regions)
+    rows, columns = picture.shape[:2]
+    if rows > _TALL * columns and look.layout == "auto":
+        sheet = tall_sheet(Image.fromarray(outlined), _region_display(result, look), result, look.strength, _GAP_PX)
+        return _encoded(sheet)
     if not result.gate.shows_score:
         return _encoded(_sheet([Image.fromarray(outlined)], look.layout, parts=2))
     maps = tuple(replace(heatmap, region=_scaled(heatmap.region, factor)) for heatmap in heatmaps(result))
     overlay = draw_regions(blend(picture, maps, look.strength), regions)
     parts = [overlay] if look.layout == "overlay" else [outlined, overlay]
     return _encoded(_sheet([Image.fromarray(part) for part in parts], look.layout, parts=len(parts)))
+
+
+def region_sheet(result: ScreeningResult, look: Look, index: int) -> bytes:
+    """One region enlarged: alone, and with its map; for results that show a score."""
+    display = _region_display(result, look)
+    pictures = crop_pictures(display, result.regions[index], heatmaps(result)[index], _CROP_PX, look.strength)
+    return _encoded(_sheet(pictures, "beside", parts=len(pictures)))
+
+
+def branch_sheet(result: ScreeningResult, look: Look, branch: str) -> bytes:
+    """The first region with the map of one branch, of all together for ""; for results that show a score."""
+    assert result.explanation is not None
+    maps = result.explanation.branches[branch] if branch else result.explanation.heatmaps
+    display = _region_display(result, look)
+    picture = crop_pictures(display, result.regions[0], maps[0], _CROP_PX, look.strength)[-1]
+    return _encoded(picture)
 
 
 def overlay_to_save(result: ScreeningResult, look: Look) -> bytes:
@@ -73,6 +96,14 @@ def heatmaps(result: ScreeningResult) -> tuple[Heatmap, ...]:
 def _display(frame: Frame, look: Look) -> Any:
     shown = to_display(frame, look.window)
     return 1 - shown if look.inverted else shown
+
+
+def _region_display(result: ScreeningResult, look: Look) -> Any:
+    """Display values for enlarged regions: counts get a window of their own, because the bladder outshines every knee."""
+    frame = result.study.frame
+    if frame.unit == "counts" and look.window is None:
+        look = replace(look, window=regions_window(frame, [region.box_xyxy for region in result.regions]))
+    return _display(frame, look)
 
 
 def _small(display: Any) -> tuple[Any, float]:

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.figures.grades import class_probabilities_alt, class_probabilities_figure
 from core.figures.scores import score_bar_alt, score_bar_figure
 from core.figures.style import number, score_words
 from core.manifest import Estimate, Manifest, OperatingPoint
@@ -17,19 +17,16 @@ from core.screening import operating_point
 from core.task import Task
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.checks import show_checks, show_confirmation, show_refusal
-from pages.parts.frame import held_out_name
+from pages.parts.frame import grade_name, held_out_name
 from pages.parts.held_out import held_out, share_at_or_above
 from pages.parts.picture import overlay_to_save
 from pages.parts.road import Choices
+from pages.parts.view import TaskView
 from pages.parts.viewer import read_look
 from pages.parts.words import percent, t, translator
 
-NextStep = Callable[[ScreeningResult], None]
 
-
-def show_result(
-    task: Task, manifest: Manifest, result: ScreeningResult, choices: Choices, show_next_step: NextStep
-) -> None:
+def show_result(task: Task, manifest: Manifest, result: ScreeningResult, choices: Choices, view: TaskView) -> None:
     """Everything about one image that is not the image."""
     if result.gate.outcome == "refused":
         show_refusal(result)
@@ -39,64 +36,97 @@ def show_result(
         show_confirmation(task.id, result)
         show_checks(result)
         return
-    _show_answer(task, manifest, result, operating_point(manifest, choices.point))
+    _show_answer(task, manifest, result, operating_point(manifest, choices.point), view)
     show_checks(result)
-    show_next_step(result)
+    view.show_next_step(result)
     _show_downloads(task.id, result)
 
 
-def _show_answer(task: Task, manifest: Manifest, result: ScreeningResult, point: OperatingPoint) -> None:
+def _show_answer(
+    task: Task, manifest: Manifest, result: ScreeningResult, point: OperatingPoint, view: TaskView
+) -> None:
     findings = result.prediction.findings if result.prediction else ()
     with st.container(border=True, key=f"{task.id}.answer"):
         for index, finding in enumerate(findings):
-            _show_finding(task, manifest, finding, point, index, is_only=len(findings) == 1)
+            _show_headline(task, finding, is_only=len(findings) == 1)
+            st.markdown(
+                " ".join(filter(None, (_meaning(task, manifest, finding), view.tell_measures(task, result, index))))
+            )
+            if finding.probabilities is None or len(findings) == 1:
+                _show_score_bar(task.id, finding, point, index)
+        if task.kind == "grader":
+            _show_grades(task, findings)
         columns = st.columns(3)
         total_ms = sum(result.timings_ms.values())
         _show_estimate(columns[0], t("Sensitivity"), point.sensitivity)
         _show_estimate(columns[1], t("Specificity"), point.specificity)
         columns[2].metric(t("Time"), f"{total_ms:.0f} ms", help=t("From the file to the explanation."))
-        st.caption(
-            t(
-                "Sensitivity and specificity at this operating point: {cases}, n = {n}.",
-                cases=held_out_name(manifest),
-                n=point.n,
-            )
-        )
+        st.caption(_about_point(task, manifest, point))
 
 
-def _show_finding(
-    task: Task, manifest: Manifest, finding: Finding, point: OperatingPoint, index: int, *, is_only: bool
-) -> None:
+def _about_point(task: Task, manifest: Manifest, point: OperatingPoint) -> str:
+    cases = {"cases": held_out_name(manifest), "n": point.n}
+    if task.kind != "grader":
+        return t("Sensitivity and specificity at this operating point: {cases}, n = {n}.", **cases)
+    return t(
+        "Sensitivity and specificity for {grade} at this operating point: {cases}, n = {n}.",
+        grade=grade_name(task, point.label),
+        **cases,
+    )
+
+
+def _show_headline(task: Task, finding: Finding, *, is_only: bool) -> None:
+    """The grade where there is one, else the side of the operating point."""
     words = t("Above the operating point") if finding.positive else t("Below the operating point")
+    if finding.grade is not None:
+        words = t(task.labels[finding.grade].name)
     icon = ":red[:material/error:]" if finding.positive else ":green[:material/check_circle:]"
     side = {"L": t("Left"), "R": t("Right")}.get(finding.laterality or "", "")
     title = words if is_only or not side else f"{side}: {words}"
     st.markdown(f"{'###' if is_only else '####'} {icon} {title}")
-    st.markdown(_meaning(task, manifest, finding))
+
+
+def _show_score_bar(task_id: str, finding: Finding, point: OperatingPoint, index: int) -> None:
     band = Interval(point.threshold, point.threshold_low, point.threshold_high)
     numbers = (finding.probability, point.threshold, band, translator())
     show_chart(
-        score_bar_figure(*numbers, is_dark()), f"{task.id}.score.{index}", score_bar_alt(*numbers), has_buttons=False
+        score_bar_figure(*numbers, is_dark()), f"{task_id}.score.{index}", score_bar_alt(*numbers), has_buttons=False
     )
 
 
+def _show_grades(task: Task, findings: tuple[Finding, ...]) -> None:
+    """Probabilities of all grades, a row a region."""
+    sides = {"L": t("Left"), "R": t("Right"), None: t("Answer")}
+    rows = [(sides[finding.laterality], list((finding.probabilities or {}).values())) for finding in findings]
+    data = (rows, [t(label.name) for label in task.labels], translator())
+    figure = class_probabilities_figure(*data, is_dark())
+    show_chart(figure, f"{task.id}.grades", class_probabilities_alt(*data), has_buttons=False)
+
+
 def _meaning(task: Task, manifest: Manifest, finding: Finding) -> str:
-    score = t("Score {score}.", score=score_words(finding.probability))
-    cases = held_out(task.id, manifest)
+    """The score in words, and how many held-out cases scored this high."""
+    score, grade = score_words(finding.probability), grade_name(task, finding.label)
+    if finding.grade is None:
+        words = t("Score {score}.", score=score)
+    elif finding.positive:
+        words = t("Score for {grade}: {score}, at or above the operating point.", grade=grade, score=score)
+    else:
+        words = t("Score for {grade}: {score}, below the operating point.", grade=grade, score=score)
+    cases = held_out(task.id, manifest, finding.label)
     if cases is None:
-        return score
-    label = next(t(label.name) for label in task.labels if label.id == finding.label)
-    shares = share_at_or_above(cases, finding.probability)
-    return (
-        score
-        + " "
-        + t(
-            "In the {cases}, {positives} with and {negatives} without the finding ({label}) scored this high or higher.",
-            cases=held_out_name(manifest),
-            positives=percent(shares[0]),
-            negatives=percent(shares[1]),
-            label=label,
+        return words
+    positives, negatives = (percent(share) for share in share_at_or_above(cases, finding.probability))
+    known = {"cases": held_out_name(manifest), "positives": positives, "negatives": negatives}
+    if finding.grade is not None:
+        return f"{words} " + t(
+            "In the {cases}, {positives} of those at this grade or worse and {negatives} of the others "
+            "scored this high or higher.",
+            **known,
         )
+    return f"{words} " + t(
+        "In the {cases}, {positives} with and {negatives} without the finding ({label}) scored this high or higher.",
+        label=grade,
+        **known,
     )
 
 

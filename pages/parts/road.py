@@ -7,7 +7,7 @@ import streamlit as st
 
 from core import registry
 from core.manifest import Manifest
-from core.records import Laterality, Region, Regions, ScreeningResult
+from core.records import Laterality, PatientResult, Region, Regions, ScreeningResult
 from pages.parts.source import Chosen
 
 _KEPT_RESULTS = 8
@@ -29,10 +29,16 @@ def read_choices(manifest: Manifest, file_sha256: str) -> Choices:
     state, task = st.session_state, manifest.task
     return Choices(
         method=state.get(f"{task}.method", manifest.explanation.default_method),
-        point=state.get(f"{task}.point", manifest.default_point.id),
+        point=_known_point(manifest, state.get(f"{task}.point")),
         laterality=state.get(f"{task}.laterality.{file_sha256[:12]}"),
         regions=state.get(_regions_key(task, file_sha256)),
     )
+
+
+def _known_point(manifest: Manifest, chosen: str | None) -> str:
+    """The chosen operating point; the default one where these weights have none of that name."""
+    known = [point.id for point in manifest.operating_points]
+    return chosen if chosen in known else known[0]
 
 
 def keep_region(task_id: str, result: ScreeningResult, index: int, region: Region) -> None:
@@ -83,6 +89,42 @@ def screen_once(
     if result.gate.outcome == "needs_confirmation" and _is_confirmed(manifest.task, result):
         return replace(result, gate=replace(result.gate, confirmed=True))
     return result
+
+
+def patient_once(
+    manifest: Manifest,
+    chosen: Chosen,
+    choices: Choices,
+    shown: ScreeningResult,
+    screen_slices: Callable[..., PatientResult],
+    model: object,
+) -> PatientResult:
+    """The result of all chosen slices, kept until other slices or settings are chosen.
+
+    What a person confirmed for the slice shown large is confirmed for every slice with no other reasons.
+
+    Raises:
+        ScreeningError: See `core.screening.screen`.
+    """
+    key = (tuple(study.file_sha256 for study in chosen.slices), manifest.weights.sha256, choices.method, choices.point)
+    kept = st.session_state.get(f"{manifest.task}.patient")
+    if kept is None or kept[0] != key:
+        kept = (key, screen_slices(chosen.slices, model, method=choices.method, point=choices.point))
+        st.session_state[f"{manifest.task}.patient"] = kept
+    patient: PatientResult = kept[1]
+    if not shown.gate.confirmed:
+        return patient
+    known = _reasons(shown)
+    slices = tuple(
+        replace(result, gate=replace(result.gate, confirmed=True)) if _reasons(result) <= known else result
+        for result in patient.slices
+    )
+    return replace(patient, slices=slices)
+
+
+def forget_patient(task_id: str) -> None:
+    """Slices of a patient leave memory when another image is chosen."""
+    st.session_state.pop(f"{task_id}.patient", None)
 
 
 def _forget_other_files(kept: dict[Key, ScreeningResult], chosen: Chosen) -> None:

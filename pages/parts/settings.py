@@ -1,7 +1,8 @@
 """What an installation may set: `.streamlit/fivefold.toml`."""
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,10 +16,14 @@ class Settings:
     Attributes:
         referral_name: Where people are sent for an examination, as shown.
         referral_url: Its appointment page; an empty one shows no link.
+        series_root: Folder whose subfolders hold one series each, for pages that take a series; None offers no folders.
+        knee_information: One line a grade of the knee page, by its id; a missing one leaves ours.
     """
 
     referral_name: str = ""
     referral_url: str = ""
+    series_root: Path | None = None
+    knee_information: Mapping[str, str] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=1)
@@ -26,5 +31,8 @@ def settings(file: Path = _FILE) -> Settings:
     """The settings; defaults where the file or a line is missing."""
     if not file.is_file():
         return Settings()
-    referral = tomllib.loads(file.read_text(encoding="utf-8")).get("referral", {})
-    return Settings(str(referral.get("name", "")), str(referral.get("url", "")))
+    read = tomllib.loads(file.read_text(encoding="utf-8"))
+    referral, knee = read.get("referral", {}), read.get("knee_information", {})
+    lines = {str(grade): str(line) for grade, line in knee.items()}
+    root = str(read.get("series", {}).get("root", ""))
+    return Settings(str(referral.get("name", "")), str(referral.get("url", "")), Path(root) if root else None, lines)

@@ -1,7 +1,7 @@
 """Where the image comes from: a sample made on the spot, or a file. Both take the same road through the reader process."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +11,14 @@ from core import registry
 from core.errors import FileError
 from core.io.phantom_file import write_dicom
 from core.io.reader import shared_reader
+from core.io.series import Series, looks_zip
 from core.records import Study
+from core.task import Task
+from pages.parts.series import choose_slices
+from pages.parts.settings import settings
 from pages.parts.words import t
 
-SAMPLE, UPLOAD = "sample", "upload"
+SAMPLE, UPLOAD, FOLDER = "sample", "upload", "folder"
 
 
 @dataclass(frozen=True)
@@ -25,20 +29,24 @@ class Chosen:
         study: From the reader.
         read_ms: How long that took.
         truth: What the maker of a sample knows about it; None for a file.
+        slices: Of a series, all chosen slices, the study among them; empty for a single image.
     """
 
     study: Study
     read_ms: float
     truth: Mapping[str, object] | None = None
+    slices: tuple[Study, ...] = ()
 
 
-def choose_image(task_id: str) -> Chosen | None:
-    """Show the source row; the chosen image, or None while there is none.
+def choose_image(task: Task) -> Chosen | None:
+    """Show the source row, and for a series its slices; the chosen image, or None while there is none.
 
     Raises:
         ScreeningError: The chosen file is at fault, or the reader is busy.
     """
-    names = {SAMPLE: t("Sample"), UPLOAD: t("Upload")}
+    task_id, names = task.id, {SAMPLE: t("Sample"), UPLOAD: t("Upload")}
+    if task.takes_series and settings().series_root:
+        names[FOLDER] = t("Server folder")
     row = st.container(horizontal=True, gap="large")
     with row.container(width="content"):
         kind = st.segmented_control(
@@ -51,7 +59,32 @@ def choose_image(task_id: str) -> Chosen | None:
             required=True,
         )
     with row.container(width="stretch"):
-        return _choose_upload(task_id) if kind == UPLOAD else _choose_sample(task_id)
+        read: Chosen | ReadSeries | None
+        if kind == UPLOAD:
+            read = _choose_upload(task)
+        elif kind == FOLDER:
+            read = _choose_folder(task_id)
+        else:
+            read = _choose_sample(task_id)
+    return _choose_slices(task_id, read) if isinstance(read, ReadSeries) else read
+
+
+def _choose_slices(task_id: str, read: "ReadSeries") -> Chosen | None:
+    """The chosen slices of a series; the one shown large is asked for where there are several."""
+    slices = choose_slices(task_id, read.series, read.name)
+    if not slices:
+        return None
+    shown = 0
+    if len(slices) > 1:
+        shown = st.segmented_control(
+            t("Slice shown large"),
+            range(len(slices)),
+            format_func={place: str(place + 1) for place in range(len(slices))}.__getitem__,
+            key=f"{task_id}.shown.{len(slices)}",
+            default=0,
+            required=True,
+        )
+    return Chosen(slices[int(shown or 0)], read.read_ms, slices=slices)
 
 
 def _choose_sample(task_id: str) -> Chosen:
@@ -91,9 +124,25 @@ def read(data: bytes) -> Chosen:
     return Chosen(study, 1000 * (time.perf_counter() - started))
 
 
-def _choose_upload(task_id: str) -> Chosen | None:
+@dataclass(frozen=True)
+class ReadSeries:
+    """A series that was read.
+
+    Attributes:
+        series: From the reader.
+        name: Of the upload or folder, for the keys of widgets.
+        read_ms: How long reading took, for one slice.
+    """
+
+    series: Series
+    name: str
+    read_ms: float
+
+
+def _choose_upload(task: Task) -> Chosen | ReadSeries | None:
+    task_id = task.id
     files = st.file_uploader(
-        t("DICOM, PNG, JPEG, TIFF or BMP; its name, id and dates are not kept"),
+        t("{formats}; names, ids and dates are not kept", formats=t(task.formats)),
         accept_multiple_files=True,
         key=f"{task_id}.upload",
     )
@@ -101,7 +150,22 @@ def _choose_upload(task_id: str) -> Chosen | None:
         st.session_state.pop(f"{task_id}.read", None)
         return None
     file = files[_choose_one(task_id, [file.name for file in files])]
-    return _read_once(task_id, file)
+    return _read_once(task, file)
+
+
+def _choose_folder(task_id: str) -> ReadSeries | None:
+    """One of the series that this installation offers."""
+    root = settings().series_root
+    names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root and root.is_dir() else []
+    name = st.selectbox(t("Series on the server"), names, index=None, key=f"{task_id}.folder", placeholder=t("Choose"))
+    if root is None or name not in names:
+        st.session_state.pop(f"{task_id}.read", None)
+        return None
+    read = _keep(
+        task_id, f"folder/{name}", lambda: _read_series(lambda: shared_reader().read_folder(root / name), name)
+    )
+    assert isinstance(read, ReadSeries)
+    return read
 
 
 def _choose_one(task_id: str, names: Sequence[str]) -> int:
@@ -117,16 +181,40 @@ def _choose_one(task_id: str, names: Sequence[str]) -> int:
     )
 
 
-def _read_once(task_id: str, file: Any) -> Chosen:
-    """The answer of the reader, kept for this session until another file is chosen."""
+def _read_once(task: Task, file: Any) -> Chosen | ReadSeries:
+    """The answer of the reader for an upload."""
+
+    def answer() -> Chosen | ReadSeries:
+        data = file.getvalue()
+        if task.takes_series and looks_zip(data):
+            return _read_series(lambda: shared_reader().read_series(data), file.file_id)
+        return read(data)
+
+    return _keep(task.id, file.file_id, answer)
+
+
+def _keep(task_id: str, name: str, answer: Callable[[], Chosen | ReadSeries]) -> Chosen | ReadSeries:
+    """What was read under this name, kept for this session until something else is chosen."""
     key = f"{task_id}.read"
-    if st.session_state.get(key, ("", None))[0] != file.file_id:
+    if st.session_state.get(key, ("", None))[0] != name:
         try:
-            answer: Chosen | FileError = read(file.getvalue())
+            found: Chosen | ReadSeries | FileError = answer()
         except FileError as error:
-            answer = error
-        st.session_state[key] = (file.file_id, answer)
-    kept: Chosen | FileError = st.session_state[key][1]
+            found = error
+        st.session_state[key] = (name, found)
+    kept: Chosen | ReadSeries | FileError = st.session_state[key][1]
     if isinstance(kept, FileError):
         raise kept
     return kept
+
+
+def _read_series(read_all: Callable[[], Series], name: str) -> ReadSeries:
+    """Read all slices of a series.
+
+    Raises:
+        ScreeningError: No slice can be read, the file is hostile, or the reader is busy.
+    """
+    started = time.perf_counter()
+    with st.spinner(t("Reading the series ..."), show_time=True):
+        series = read_all()
+    return ReadSeries(series, name, 1000 * (time.perf_counter() - started) / len(series.studies))

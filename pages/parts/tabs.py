@@ -26,7 +26,7 @@ def show_tabs(
     index = next((i for i, tab in enumerate(tabs) if tab.open), 0)
     st.session_state[place] = index
     shows = (
-        lambda: show_performance(task, manifest),
+        lambda: show_performance(view, task, manifest),
         lambda: show_explanation_check(task, manifest, result),
         lambda: show_own(study, result),
         lambda: show_card(task, manifest),

@@ -11,7 +11,16 @@ from pages.parts.errors import show_error
 from pages.parts.facts import show_facts
 from pages.parts.frame import network_name, show_badge
 from pages.parts.result import show_result
-from pages.parts.road import Choices, installed_manifest, is_kept, read_choices, screen_once
+from pages.parts.road import (
+    Choices,
+    forget_patient,
+    installed_manifest,
+    is_kept,
+    patient_once,
+    read_choices,
+    screen_once,
+)
+from pages.parts.series import show_patient
 from pages.parts.source import Chosen, choose_image
 from pages.parts.tabs import show_tabs
 from pages.parts.view import TaskView
@@ -36,7 +45,7 @@ def show_task(view: TaskView) -> None:
         return
     result = None
     try:
-        chosen = choose_image(task.id)
+        chosen = choose_image(task)
     except ScreeningError as error:
         chosen = None
         show_error(error)
@@ -93,8 +102,24 @@ def _screened_or_said(view: TaskView, task: Task, manifest: Manifest, chosen: Ch
         show_viewer(task, manifest, result, choices)
         show_facts(chosen.study, view.tell_truth(chosen.truth) if chosen.truth else None)
     with right.container():
-        show_result(task, manifest, result, choices, view.show_next_step)
+        show_result(task, manifest, result, choices, view)
+    if len(chosen.slices) > 1:
+        _show_patient(task, manifest, chosen, choices, result)
+    else:
+        forget_patient(task.id)
     return result
+
+
+def _show_patient(task: Task, manifest: Manifest, chosen: Chosen, choices: Choices, shown: ScreeningResult) -> None:
+    """The answer from all chosen slices; a confirmation given for one slice holds for others with the same reasons."""
+    from core import screening
+
+    try:
+        patient = patient_once(manifest, chosen, choices, shown, screening.screen_slices, screening.load(manifest.task))
+    except ScreeningError as error:
+        show_error(error)
+    else:
+        show_patient(task, manifest, patient)
 
 
 def _screen(manifest: Manifest, chosen: Chosen, choices: Choices) -> ScreeningResult:

@@ -18,6 +18,8 @@ class TaskView:
         show_next_step: Advice below the checks.
         show_method: Content of the tab "Method".
         tell_truth: What is true of a sample, as one sentence.
+        tell_measures: What was measured in the region of one finding, as one sentence; "" for nothing.
+        show_real_cases: Held-out results on real images below those of the grades; nothing where there are none.
     """
 
     task_id: str
@@ -25,3 +27,5 @@ class TaskView:
     show_next_step: Callable[[ScreeningResult], None]
     show_method: Callable[[Task, Manifest], None]
     tell_truth: Callable[[Mapping[str, object]], str]
+    tell_measures: Callable[[Task, ScreeningResult, int], str] = lambda task, result, index: ""
+    show_real_cases: Callable[[Task, Manifest], None] = lambda task, manifest: None

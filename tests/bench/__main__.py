@@ -39,9 +39,12 @@ from core.tasks.hip_osteoporosis.prepare import prepare
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from factory import make_manifest
 
+from tests.bench.graders import contestants
+
 THREADS, ROUNDS, WARM_UP = 1, 25, 3  # one thread: on a busy machine two wait for each other
 SLOW_ROUNDS = 2  # the library takes half a minute and more
 ANSWER_LIMIT, GRAD_CAM_GAIN, ABLATION_GAIN = 1.5, 2.5, 20.0
+SIMPLE_CNN_MS = 10.0
 GRAD_CAM_LIKENESS, ABLATION_LIKENESS = 0.999, 0.99
 TASK = "hip_osteoporosis"
 
@@ -145,11 +148,11 @@ def stages(contest: Contest) -> dict[str, Callable[[], object]]:
     done: Run = run(contest.model, contest.batch)
     phantom = make_phantom(np.random.default_rng([0]))
     file = write_dicom(phantom)
-    heatmaps = screening.explain_regions(contest.model, done, contest.regions, "grad_cam").heatmaps
-    picture = as_rgb(to_display(contest.study.frame))
-    overlay = blend(picture, heatmaps, 0.6)
     manifest = contest.model.manifest
     point = manifest.default_point
+    heatmaps = screening.explain_regions(contest.model, done, contest.regions, "grad_cam", point).heatmaps
+    picture = as_rgb(to_display(contest.study.frame))
+    overlay = blend(picture, heatmaps, 0.6)
     return {
         "prepare": lambda: prepare(contest.study, contest.regions, manifest),
         "features + head": lambda: run(contest.model, contest.batch),
@@ -173,6 +176,23 @@ def row(name: str, value: float, bound: float, *, is_upper: bool = False, unit: 
     wanted = f"{'<=' if is_upper else '>='} {bound:g}"
     print(f"{name:<62} {value:>9.4g}{unit:<1}  {wanted:<9} {'ok' if is_kept else 'MISSED'}")
     return is_kept
+
+
+def graders() -> list[bool]:
+    """The pair and the small network: what the explanation adds."""
+    kept = []
+    for task_id in ("ct_osteoporosis", "knee_djd"):
+        found, _ = medians(contestants(task_id), ROUNDS, WARM_UP)
+        words = f"  {task_id}, milliseconds: " + "   ".join(f"{name} {value:.1f}" for name, value in found.items())
+        if task_id == "ct_osteoporosis":
+            ratio = found["answer"] / found["forward"]
+            kept.append(row("CT pair: explained answer / bare forward pass", ratio, ANSWER_LIMIT, is_upper=True))
+        else:
+            added = found["answer"] - found["forward"]
+            name = "SimpleCNN, both knees: explained answer - bare forward, ms"
+            kept.append(row(name, added, SIMPLE_CNN_MS, is_upper=True, unit=""))
+        print(words)
+    return kept
 
 
 def main() -> int:
@@ -212,6 +232,7 @@ def main() -> int:
             unit="",
         ),
     ]
+    kept += graders()
     print("\nmilliseconds")
     print(f"  bare forward {fast['forward']:.1f}   explained answer {fast['answer']:.1f}   of which")
     inside = ("prepare", "features + head", "decode", "Grad-CAM map")

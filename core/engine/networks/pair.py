@@ -6,25 +6,25 @@ from torch.nn import functional
 
 from core.engine.networks.acm import ResNet18ACM
 from core.engine.networks.classifiers import CLASSIFIERS, Classifier, build_classifier
-from core.engine.networks.split import Activations, SplitNetwork
+from core.engine.networks.split import Activations, NetworkView, SplitNetwork
 from core.errors import UsageError
 
 ARCHITECTURES = ("resnet18_acm", *CLASSIFIERS)
 BRANCHES = ("st", "ss", "tt", "s", "t")
 FUSED = "fused"
-_PROBE_SIZE = 224
+_NEVER_PAIRED = ("vit_b_16",)  # its head needs the class token beside the target
 
 
-def _build_branch(architecture: str, n_classes: int, pretrained: bool) -> Classifier:
+def _build_branch(architecture: str, n_classes: int, pretrained: bool, size: int) -> Classifier:
     if architecture == "resnet18_acm":
         return ResNet18ACM(n_classes, pretrained=pretrained)
-    return build_classifier(architecture, n_classes, pretrained=pretrained)
+    return build_classifier(architecture, n_classes, pretrained=pretrained, size=size)
 
 
-def _n_channels(branch: Classifier) -> int:
+def _n_channels(branch: Classifier, size: int) -> int:
     """Channels of the target layer, found with one blank image."""
     with torch.no_grad():
-        n = branch.eval().features(torch.zeros(1, 3, _PROBE_SIZE, _PROBE_SIZE)).target.shape[1]
+        n = branch.eval().features(torch.zeros(1, 3, size, size)).target.shape[1]
     branch.train()
     return n
 
@@ -50,9 +50,11 @@ class PairNetwork(SplitNetwork):
         dissimilarity: Weight lambda of the mean cosine between g_s and g_t.
         orthogonality: Weight of the modules' own loss (0.1 in their publication, not mentioned for the pair).
         pretrained: Start the branches from ImageNet weights (downloads them).
+        size: Height and width of the input in pixels, which vit_b_16 is built for.
 
     Raises:
-        UsageError: Unknown architecture or branches; orthogonality for a network without the modules.
+        UsageError: Unknown architecture or branches; a pair of vit_b_16, which only works alone; orthogonality for a network
+            without the modules.
     """
 
     alpha: Tensor
@@ -67,6 +69,7 @@ class PairNetwork(SplitNetwork):
         dissimilarity: float = 0.1,
         orthogonality: float = 0.0,
         pretrained: bool = False,
+        size: int = 224,
     ) -> None:
         super().__init__()
         if architecture not in ARCHITECTURES:
@@ -76,13 +79,17 @@ class PairNetwork(SplitNetwork):
         if orthogonality and architecture != "resnet18_acm":
             raise UsageError(f"orthogonality loss with {architecture}, which has no Attend-and-Compare Modules")
         self.is_pair = len(branches) == 2
+        if self.is_pair and architecture in _NEVER_PAIRED:
+            raise UsageError(f"a pair of {architecture}, which only works alone; wanted: branches s or t")
         names = ("s", "t") if self.is_pair else (branches,)
         self.rows = (FUSED, *names) if self.is_pair else names
         self.windows = dict(zip(names, branches, strict=True))
         self.dissimilarity, self.orthogonality = dissimilarity, orthogonality
-        self.branches = nn.ModuleDict({name: _build_branch(architecture, n_classes, pretrained) for name in names})
+        self.branches = nn.ModuleDict(
+            {name: _build_branch(architecture, n_classes, pretrained, size) for name in names}
+        )
         if self.is_pair:
-            self.fused = nn.Linear(_n_channels(self._branch("s")), n_classes)
+            self.fused = nn.Linear(_n_channels(self._branch("s"), size), n_classes)
             if alpha is None:
                 self.alpha = nn.Parameter(torch.tensor(0.5))
             else:
@@ -117,7 +124,9 @@ class PairNetwork(SplitNetwork):
         return torch.stack([self.fused(self.alpha * g_s + (1 - self.alpha) * g_t), *own], dim=1)
 
     def cosine(self, activations: Activations) -> Tensor:
-        """Cosine between g_s and g_t, (N,), in [0, 1] because both come from a ReLU; low = the branches see different things.
+        """Cosine between g_s and g_t, (N,); low = the branches see different things.
+
+        In [0, 1], because both come from a ReLU; EfficientNet's SiLU may leave it a little below zero.
 
         Raises:
             UsageError: The network has one branch.
@@ -126,6 +135,17 @@ class PairNetwork(SplitNetwork):
             raise UsageError("cosine between the branches of a network that has one")
         g_s, g_t = (_pool(half) for half in activations.target.chunk(2, dim=1))
         return functional.cosine_similarity(g_s, g_t, dim=1, eps=1e-8)
+
+    def facts(self, activations: Activations) -> dict[str, Tensor]:
+        """Cosine between the branches, and alpha."""
+        if not self.is_pair:
+            return {}
+        cosine = self.cosine(activations)
+        return {"cosine": cosine, "alpha": self.alpha.detach().expand_as(cosine)}
+
+    def views(self) -> "dict[str, BranchView]":
+        """One view a branch of a pair."""
+        return {name: BranchView(self, name) for name in self.windows} if self.is_pair else {}
 
     def loss(self, x: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Equation 5 and its parts, each a scalar.
@@ -164,12 +184,8 @@ class PairNetwork(SplitNetwork):
         return super().last_layer()
 
 
-class BranchView(SplitNetwork):
-    """A pair seen from one branch: its half of the channels is the target, the other half is held fixed.
-
-    `engine.explain` on it gives the map of that branch: replace the model's network by the view and the activations of the run
-    by `of(activations)`; nothing runs twice.
-    """
+class BranchView(NetworkView):
+    """A pair seen from one branch: its half of the channels is the target, the other half is held fixed."""
 
     def __init__(self, pair: PairNetwork, branch: str) -> None:
         super().__init__()
@@ -181,7 +197,8 @@ class BranchView(SplitNetwork):
     def of(self, activations: Activations) -> Activations:
         """Activations of the pair -> of this view: target (N, C, h, w), the other branch in `rest`."""
         a_s, a_t = activations.target.chunk(2, dim=1)
-        return Activations(a_s, (a_t,)) if self.branch == "s" else Activations(a_t, (a_s,))
+        own, other = (a_s, a_t) if self.branch == "s" else (a_t, a_s)
+        return Activations(own, (other.detach(),))  # so that a gradient at the pixels is that of this branch alone
 
     def features(self, x: Tensor) -> Activations:
         """x: float32 (N, 6, H, W)."""

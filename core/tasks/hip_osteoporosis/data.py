@@ -1,9 +1,7 @@
 """Labelled hips for training and evaluation: phantoms, or a hospital's folder with a label table."""
 
-import csv
-import sys
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -11,10 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import ScreeningError, UsageError
 from core.i18n import mark
-from core.io.reader import shared_reader
-from core.records import LabelledCase, Phantom, Study
+from core.io.labelled_folder import grade, labelled, studies, truth_table
+from core.records import LabelledCase, Phantom
 from core.tasks.hip_osteoporosis.locate import locate
 from core.tasks.hip_osteoporosis.phantom import make_phantom
 from core.tasks.hip_osteoporosis.prepare import crop_region
@@ -84,71 +81,35 @@ def dexa_rows(rng: np.random.Generator, patient: str, phantom: Phantom) -> list[
     ]
 
 
-COLUMNS = ("file", "patient", "label", "split")
-
-
 def folder_cases(folder: Path, labels: Path | None, split: str) -> Iterator[LabelledCase]:
-    """A hospital's own hips. An unreadable file is named by its row number and left out.
+    """A hospital's own hips; see `labelled_folder.labelled` for the table."""
+    for number, row, study in labelled(folder, labels, split, n_classes=2):
+        yield LabelledCase(f"{split}-{number:05d}", row["patient"], study, float(row["label"]))
+
+
+def evaluation_cases(folder: Path, labels: Path | None, excluded: Counter[str]) -> Iterator[LabelledCase]:
+    """Labelled hips for measuring a model.
 
     Args:
         folder: Where the files lie.
-        labels: CSV with the columns file, patient, label (0 or 1), split (train or test) and optionally laterality (L or R).
-        split: Rows to take.
-
-    Raises:
-        UsageError: No table, a missing column, or a label other than 0 and 1.
+        labels: CSV with file and label (0 or 1), and patient and laterality where known; default truth.csv in the folder.
+        excluded: Gets the number of files left out by reason.
     """
-    if labels is None:
-        raise UsageError("--data needs --labels")
-    with labels.open(newline="", encoding="utf-8-sig") as file:
-        table = csv.DictReader(file)
-        if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
-            raise UsageError(f"the label table has no column {', '.join(missing)}")
-        rows = [row for row in table if row["split"] == split]
-    for number, row in enumerate(rows, start=1):
-        if row["label"] not in ("0", "1"):
-            raise UsageError(f"row {number} of split {split}: label must be 0 or 1")
-        try:
-            study = shared_reader().read((folder / row["file"]).read_bytes())
-        except (ScreeningError, OSError) as error:
-            reason = error.code if isinstance(error, ScreeningError) else "cannot be opened"
-            print(f"row {number} of split {split}: left out, {reason}", file=sys.stderr)
-            continue
-        if row.get("laterality"):
-            study = replace(study, tags={**study.tags, "Laterality": str(row["laterality"])})
-        yield LabelledCase(f"{split}-{number:05d}", str(row["patient"]), study, float(row["label"]))
+    rows = truth_table(folder, labels, ("file", "label"))
+    for number, row, study in studies(folder, rows, excluded):
+        yield LabelledCase(f"case-{number:05d}", row.get("patient") or row["file"], study, grade(row, "label", 2))
 
 
-def folder_facts(licence: str) -> dict[str, object]:
-    """What a manifest says about a hospital's own data."""
-    return {
-        "kind": "real images, real labels",
-        "training_name": "local images, training split",
-        "test_name": "local images, test split",
-        "licence": licence,
-    }
-
-
-def training_array(study: Study) -> NDArray[np.uint8]:
-    """The proposed region of one hip with context, as training stores it.
+def training_array(case: LabelledCase) -> NDArray[np.uint8]:
+    """The labelled region of one hip with context, as training stores it.
 
     Returns:
         uint8 (288, 288), 0..255 for -0.25..1.25 of the stretched range.
     """
-    crop = crop_region(study, locate(study)[0], SIZE, CONTEXT)
+    (region, *_) = case.regions or locate(case.study)
+    crop = crop_region(case.study, region, SIZE, CONTEXT)
     share = (np.clip(crop, STORED_LOW, STORED_HIGH) - STORED_LOW) / (STORED_HIGH - STORED_LOW)
     return np.rint(share * 255).astype(np.uint8)
-
-
-def phantom_facts(seed: int, n_training: int, n_test: int) -> dict[str, object]:
-    """What a manifest says about phantom data."""
-    return {
-        "kind": "phantom",
-        "training_name": f"Fivefold hip phantoms, training stream, seed {seed} ({n_training} hips)",
-        "test_name": f"held-out phantoms, seed {seed}",
-        "licence": "Apache-2.0 (simulated)",
-        "n_test": n_test,
-    }
 
 
 MANIFEST: dict[str, object] = {
@@ -168,6 +129,7 @@ MANIFEST: dict[str, object] = {
         {"name": "normalise", "parameters": {"statistics": "ImageNet mean and standard deviation"}},
     ),
     "labels": ("osteoporosis",),
+    "cuts": (("youden", "osteoporosis", "youden"), ("sensitivity_95", "osteoporosis", "sensitivity_95")),
     "explanation_layer": {
         "resnet18": "layer4",
         "resnet34": "layer4",

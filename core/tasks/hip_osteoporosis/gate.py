@@ -9,16 +9,8 @@ from core.manifest import Manifest
 from core.records import Check, Laterality, Study
 from core.tasks.hip_osteoporosis.locate import is_pelvis
 
-RADIOGRAPHS = ("CR", "DX", "RG", "DR", "RF", "")  # "" = the file does not tell, e.g. a PNG
 HIPS = ("HIP", "PELVIS", "FEMUR", "UPPER FEMUR", "PROXIMAL FEMUR", "")
 FRONTAL = ("AP", "PA")
-OTHER_TASKS = {
-    "CT": "ct_osteoporosis",
-    "NM": "knee_djd",
-    "OP": "retina_lesions",
-    "CHEST": "chest_lesions",
-    "THORAX": "chest_lesions",
-}
 MIN_SHARPNESS = 0.025
 MAX_BRIGHTNESS_GAP = 0.6
 
@@ -55,17 +47,12 @@ def check(study: Study, manifest: Manifest, laterality: Laterality | None) -> li
 
 def _wrong_kind(study: Study) -> Check | None:
     """What header and colour already rule out."""
-    modality = study.tags.get("Modality", "").upper()
-    part = study.tags.get("BodyPartExamined", "").upper()
-    if study.frame.unit == "rgb":
-        words = mark("A colour photograph, not a radiograph")
-        return Check("colour", "refused", words, suggested_task="retina_lesions")
-    if modality not in RADIOGRAPHS:
-        words = mark("Not a radiograph: the header names another kind of image")
-        return Check("modality", "refused", words, suggested_task=OTHER_TASKS.get(modality))
-    if part not in HIPS:
+    words = mark("Not a radiograph: the file says that it is another kind of image")
+    if (wrong := checks.wrong_modality(study, checks.RADIOGRAPHS, words)) is not None:
+        return wrong
+    if study.tags.get("BodyPartExamined", "").upper() not in HIPS:
         words = mark("The header names another body part than the hip")
-        return Check("body_part", "refused", words, suggested_task=OTHER_TASKS.get(part))
+        return Check("body_part", "refused", words, suggested_task=checks.fitting_task(study))
     return None
 
 

@@ -4,10 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.engine.networks.classifiers import CLASSIFIERS, build_classifier
+from core.engine.networks.classifiers import build_classifier
 from core.engine.networks.split import Activations, SplitNetwork
+from core.errors import UsageError
+from core.tasks.hip_osteoporosis.task import TASK
 
-ARCHITECTURES = CLASSIFIERS
+ARCHITECTURES = TASK.architectures
 
 
 class Network(SplitNetwork):
@@ -16,10 +18,15 @@ class Network(SplitNetwork):
     Args:
         name: One of ARCHITECTURES.
         pretrained: Start from ImageNet weights.
+
+    Raises:
+        UsageError: Another name.
     """
 
     def __init__(self, name: str = "resnet18", *, pretrained: bool = False) -> None:
         super().__init__()
+        if name not in ARCHITECTURES:
+            raise UsageError(f"architecture {name!r}; known: {', '.join(ARCHITECTURES)}")
         self.classifier = build_classifier(name, 1, pretrained=pretrained)
 
     def features(self, x: Tensor) -> Activations:
@@ -36,5 +43,10 @@ class Network(SplitNetwork):
 
 
 def scores(output: Tensor) -> Tensor:
-    """Probability of osteoporosis, float32 (N,)."""
-    return torch.sigmoid(output[:, 0].float())
+    """Probability of osteoporosis, float32 (N, 1)."""
+    return torch.sigmoid(output.float())
+
+
+def explained(row: Tensor, cut: int) -> Tensor:
+    """The score that explanations explain, from one row of the output: the logit. `cut` is 1, the only grade there is."""
+    return row[0]

@@ -1,0 +1,1 @@
+"""Measuring an installed model on labelled images."""

@@ -1,0 +1,234 @@
+"""An installed model on labelled cases: every case takes the road that a page takes, or a committed out-of-fold answer.
+
+A number only counts when the model never saw the patient. Cases whose pixels or patient stand in `training_cases.csv` of the
+weights are answered by a fold model that never saw the patient, or from `out_of_fold.csv`, and are left out otherwise.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.engine.loader import Model
+from core.errors import BusyError, ScreeningError, UsageError
+from core.manifest import Manifest, file_sha256
+from core.metrics.correlation import spearman_interval
+from core.metrics.grades import cumulative, expected_grade
+from core.metrics.grading import grading_report
+from core.metrics.operating_point import operating_point_metrics
+from core.metrics.proportions import Interval, wilson_interval
+from core.records import Finding, LabelledCase
+from core.screening import screen
+
+REGION_LIMIT_MM = 5.0
+BY_MODEL, BY_FOLD = "installed model", "fold model that never saw the patient"
+OUT_OF_FOLD = "out-of-fold results committed with the weights"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One case with its answer.
+
+    Attributes:
+        probabilities: One a label of the manifest.
+        source: BY_MODEL, BY_FOLD or OUT_OF_FOLD.
+        region_error_mm: Distance of the automatic region from the labelled centre; None where none is labelled.
+    """
+
+    case: LabelledCase
+    probabilities: tuple[float, ...]
+    source: str
+    region_error_mm: float | None
+
+
+class _Known:
+    """What the weights folder says about cases that took part in training."""
+
+    def __init__(self, model: Model) -> None:
+        self._folder, self._manifest = model.folder, model.manifest
+
+    @cached_property
+    def training(self) -> list[dict[str, str]]:
+        return self._rows("training_cases.csv", self._manifest.provenance.training_cases_sha256)
+
+    @cached_property
+    def pixels(self) -> set[str]:
+        return {row["pixel_hash"] for row in self.training}
+
+    @cached_property
+    def folds(self) -> dict[str, int]:
+        """The fold in which each training patient was not trained on."""
+        return {row["patient"]: int(row["fold"]) for row in self.training}
+
+    @cached_property
+    def out_of_fold(self) -> dict[str, tuple[float, ...]]:
+        digest = self._manifest.provenance.out_of_fold_sha256
+        rows = self._rows("out_of_fold.csv", digest) if digest else []
+        names = [f"p_{label}" for label in self._manifest.labels]
+        return {row["pixel_hash"]: tuple(float(row[name]) for name in names) for row in rows}
+
+    def _rows(self, name: str, sha256: str) -> list[dict[str, str]]:
+        path = self._folder / name
+        if not path.is_file() or file_sha256(path) != sha256:
+            raise UsageError(f"{path.name} of the weights is missing or was changed, so nothing can be called held-out")
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+
+def answer_cases(
+    model: Model, cases: Iterable[LabelledCase], excluded: Counter[str], fold_models: Mapping[int, Model]
+) -> list[Answer]:
+    """Answer every case that may be counted.
+
+    Args:
+        model: The installed model.
+        cases: With their labels.
+        excluded: Gets the number of cases left out by reason.
+        fold_models: The models of cross-validation by fold, where they are at hand; they overrule the committed answers.
+    """
+    known, answers = _Known(model), []
+    for case in cases:
+        digest, fold = case.study.pixel_hash, known.folds.get(case.patient)
+        if fold is not None and fold in fold_models:
+            finding = _screened(fold_models[fold], case, excluded)
+            if finding is not None:
+                answers.append(Answer(case, _probabilities(finding, model.manifest), BY_FOLD, _region_error(case)))
+        elif digest in known.out_of_fold:
+            answers.append(Answer(case, known.out_of_fold[digest], OUT_OF_FOLD, _region_error(case)))
+        elif digest in known.pixels or fold is not None:
+            excluded["seen in training"] += 1
+        else:
+            finding = _screened(model, case, excluded)
+            if finding is not None:
+                answers.append(Answer(case, _probabilities(finding, model.manifest), BY_MODEL, _region_error(case)))
+    return answers
+
+
+def _screened(model: Model, case: LabelledCase, excluded: Counter[str]) -> Finding | None:
+    """The finding of the labelled region; the gate's questions count as confirmed, its refusals as exclusions."""
+    try:
+        result = screen(case.study, model, regions=case.regions, confirmed=True)
+    except (BusyError, UsageError):
+        raise
+    except ScreeningError as error:
+        excluded[error.code] += 1
+        return None
+    if result.prediction is None:
+        code = next(check.code for check in result.gate.checks if check.outcome == "refused")
+        excluded[f"refused: {code}"] += 1
+        return None
+    return result.prediction.findings[0]
+
+
+def _probabilities(finding: Finding, manifest: Manifest) -> tuple[float, ...]:
+    if finding.probabilities is None:
+        return (finding.probability,)
+    return tuple(finding.probabilities[label] for label in manifest.labels)
+
+
+def _region_error(case: LabelledCase) -> float | None:
+    if case.centre_xy is None or not case.regions or case.study.frame.spacing_mm is None:
+        return None
+    x0, y0, x1, y1 = (edge - 0.5 for edge in case.regions[0].box_xyxy)  # edges of pixels; the label counts centres
+    row_mm, column_mm = case.study.frame.spacing_mm
+    return float(
+        np.hypot(((x0 + x1) / 2 - case.centre_xy[0]) * column_mm, ((y0 + y1) / 2 - case.centre_xy[1]) * row_mm)
+    )
+
+
+def measure(manifest: Manifest, answers: list[Answer], excluded: Mapping[str, int]) -> dict[str, Any]:
+    """Statistics as JSON values: `{n, n_subjects, held_out, metrics: {name: {value, ci}}, excluded, ...}`.
+
+    Intervals are 95 % intervals, by bootstrap over subjects where a subject may have several cases.
+
+    Raises:
+        UsageError: No case was left.
+    """
+    if not answers:
+        raise UsageError(f"no case could be counted; left out: {dict(excluded)}")
+    targets = np.array([answer.case.target for answer in answers])
+    subjects = np.array([answer.case.patient for answer in answers])
+    given = np.array([answer.probabilities for answer in answers])
+    probabilities = given if given.shape[1] > 1 else np.hstack([1 - given, given])
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)  # stored with six digits
+    report = grading_report(targets, probabilities, subjects)
+    metrics: dict[str, Interval | None] = {
+        "accuracy": report.accuracy,
+        "weighted_kappa": report.weighted_kappa,
+        "macro_auroc": report.macro_auroc,
+        "accuracy_within_one": report.off_by_one,
+        "mean_absolute_error": report.mean_absolute_error,
+    }
+    metrics |= _measured_reference(answers, probabilities, subjects)
+    return {
+        "task": manifest.task,
+        "model": manifest.model,
+        "weights_sha256": manifest.weights.sha256,
+        "provenance": {"data": manifest.data_kind, "statement": manifest.statement},
+        "n": len(answers),
+        "n_subjects": len(set(subjects)),
+        "held_out": True,
+        "scored_by": dict(Counter(answer.source for answer in answers)),
+        "metrics": {name: _json(value) for name, value in metrics.items()},
+        "operating_points": _operating_points(manifest, targets, probabilities),
+        "confusion": report.confusion.counts.tolist(),
+        "excluded": dict(excluded),
+    }
+
+
+def _measured_reference(
+    answers: list[Answer], probabilities: NDArray[np.float64], subjects: NDArray[np.str_]
+) -> dict[str, Interval | None]:
+    """Agreement with a measured value that falls as the grade rises, and of the region with the labelled centre."""
+    found: dict[str, Interval | None] = {}
+    references = [answer.case.reference for answer in answers]
+    if all(reference is not None for reference in references):
+        falling = -np.array(references, np.float64)
+        found["spearman"] = spearman_interval(expected_grade(probabilities), falling, subjects)
+    errors = [answer.region_error_mm for answer in answers if answer.region_error_mm is not None]
+    if errors:
+        found["region_within_5_mm"] = wilson_interval(sum(error <= REGION_LIMIT_MM for error in errors), len(errors))
+    return found
+
+
+def _operating_points(
+    manifest: Manifest, targets: NDArray[np.float64], probabilities: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Sensitivity and specificity at the thresholds of the manifest, where both kinds of case are there."""
+    points = {}
+    for point in manifest.operating_points:
+        cut = manifest.cut(point.label)
+        truth = (targets >= cut).astype(int)
+        if 0 < truth.sum() < len(truth):
+            measured = operating_point_metrics(truth, cumulative(probabilities, cut), point.threshold)
+            points[point.id] = {
+                "threshold": point.threshold,
+                "sensitivity": _json(measured.sensitivity),
+                "specificity": _json(measured.specificity),
+            }
+    return points
+
+
+def _json(interval: Interval | None) -> dict[str, Any] | None:
+    if interval is None:
+        return None
+    return {"value": round(interval.value, 4), "ci": [round(interval.low, 4), round(interval.high, 4)]}
+
+
+def write_cases(path: Path, manifest: Manifest, answers: list[Answer]) -> None:
+    """One row a case: id, patient, label, reference, probabilities, source, error of the region."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        names = [f"p_{label}" for label in manifest.labels]
+        table.writerow(["case", "patient", "label", "reference", *names, "scored_by", "region_error_mm", "statement"])
+        for answer in answers:
+            case, error = answer.case, answer.region_error_mm
+            row = [case.case_id, case.patient, int(case.target), "" if case.reference is None else case.reference]
+            row += [round(value, 6) for value in answer.probabilities]
+            table.writerow([*row, answer.source, "" if error is None else round(error, 2), manifest.statement])

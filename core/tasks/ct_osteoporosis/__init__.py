@@ -1,0 +1,1 @@
+"""Normal, osteopenia or osteoporosis on an axial CT slice of the spine."""

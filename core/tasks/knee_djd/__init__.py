@@ -1,0 +1,1 @@
+"""Grade of degenerative joint disease of both knees on a whole-body bone scan."""

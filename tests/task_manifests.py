@@ -1,0 +1,30 @@
+"""A valid manifest of every task, made up but for what the task itself declares: labels, ages, operating points."""
+
+from functools import cache
+
+from factory import make_manifest, manifest_facts
+
+from core import registry
+from core.manifest import DataKind, Manifest
+
+
+@cache
+def manifest_of(task_id: str, kind: DataKind = "phantom") -> Manifest:
+    """As `core.training.publish` would write it, with the figures of `factory.manifest_facts`.
+
+    Args:
+        task_id: Whose data.MANIFEST to take over.
+        kind: What the weights were trained on.
+    """
+    declared = registry.part(task_id, "data").MANIFEST
+    facts = manifest_facts()
+    point = facts["operating_points"][0]
+    return make_manifest(
+        task=task_id,
+        input=declared["input"],
+        transforms=declared["transforms"],
+        labels=declared["labels"],
+        operating_points=[{**point, "id": name, "label": label} for name, label, _ in declared["cuts"]],
+        provenance={**facts["provenance"], "labels": dict.fromkeys(declared["labels"], kind)},
+        eligible_age_years=declared["eligible_age_years"],
+    )
