@@ -16,8 +16,8 @@ from core.tasks.knee_djd import phantom as knee
 
 LIMIT_MS = 90_000  # the first image waits for torch and the weights
 HEADLINE = re.compile(r"(Above|Below) the operating point")
-CT_GRADE = re.compile("^(Normal|Osteopenia|Osteoporosis)$")
-KNEE_GRADE = re.compile("^(Right|Left): (Normal|Minimal|Mild|Moderate|Severe)$")
+CT_GRADE = re.compile("(Normal|Osteopenia|Osteoporosis)$")
+KNEE_GRADE = re.compile("(Right|Left): (Normal|Minimal|Mild|Moderate|Severe)$")
 HOSTILE_NAME = "![x](http://192.0.2.1/x.png) <img src='http://192.0.2.1/y.png'>.dcm"
 
 
@@ -112,7 +112,9 @@ def grade(page: Page, words: re.Pattern[str]) -> None:
 
 
 def open_tab(page: Page, name: str, said: str) -> None:
+    settle(page)
     page.get_by_role("tab", name=name).click()
+    settle(page)
     expect(page.get_by_text(said).first).to_be_visible(timeout=LIMIT_MS)
 
 
@@ -128,7 +130,7 @@ def test_the_ct_page_with_samples_and_a_series(page: Page, app_server: str, tmp_
     grade(page, CT_GRADE)
     choose_sample(page, "Osteopenia")
     grade(page, CT_GRADE)
-    expect(page.get_by_text(re.compile("^Measured in the middle of the region"))).to_be_visible(timeout=LIMIT_MS)
+    expect(page.get_by_text(re.compile("Measured in the middle of the region")).first).to_be_visible(timeout=LIMIT_MS)
     open_tab(page, "Both networks", "Alpha, weight of network s")
     open_tab(page, "Method", "What was not built, and why")
     rng = np.random.default_rng(3)

@@ -16,8 +16,9 @@ from PIL import Image
 from core import screening
 from core.cli.main import main
 from core.cli.options import read_options
+from core.io.phantom_matlab import write_matlab
 from core.io.reader import shared_reader
-from core.records import Study
+from core.records import Phantom, Study
 from core.reports.result_json import to_json
 from core.screening import load, screen
 from core.tasks.knee_djd.phantom import make_phantom as make_knees
@@ -343,3 +344,25 @@ def test_label_tables_that_cannot_be_used(
         path.write_text(table)
     assert main(["evaluate", "hip_osteoporosis", "--data", str(hips), "--labels", str(path)]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.realdata
+def test_a_real_scan_has_the_same_grades_as_dicom_and_as_matlab(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path
+) -> None:
+    """The pixels alone go into the MATLAB files: their spacing is assumed, so scores may differ a little, grades not."""
+    scan = data_dir / "real_dicom" / "whole_body_bone_scan_rle.dcm"
+    pixels = read(scan).frame.pixels
+    views = np.stack([pixels, np.zeros_like(pixels)], axis=2).astype(np.uint16)
+    meta = {"PixelSpacing": 2.26, "Modality": "NM", "PatientSex": "O"}
+    phantom = Phantom(views[..., 0].astype(np.float32), {}, {}, meta, "counts", views[..., 1].astype(np.float32))
+    files = [scan]
+    for version in ("5", "7.3"):
+        files.append(tmp_path / f"scan_{version}.mat")
+        files[-1].write_bytes(write_matlab(phantom, version))
+    assert main(["screen", "knee_djd", *map(str, files), "--json", "--confirm"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    answers = [[(f["laterality"], f["grade"]) for f in record["findings"]] for record in records]
+    assert answers[0] == answers[1] == answers[2]
+    assert [side for side, _ in answers[0]] == ["R", "L"]
+    assert all(len(f["box_xyxy"]) == 4 for record in records for f in record["findings"])

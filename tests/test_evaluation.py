@@ -167,8 +167,8 @@ def test_labelled_region_is_the_one_that_is_answered(load: Any, phantom: Study) 
 
 
 def test_distance_of_the_region_is_in_millimetres(load: Any) -> None:
-    """Rows are 2 mm and columns half a millimetre apart; the region's centre is (10, 10)."""
-    region, boxes = Region((6.0, 4.0, 14.0, 16.0)), {"across": (18.0, 10.0), "down": (10.0, 13.0), "both": (16.0, 12.0)}
+    """Rows are 2 mm and columns half a millimetre apart; the middle of the region lies on the middle of pixel (10, 10)."""
+    region, boxes = Region((6.5, 4.5, 14.5, 16.5)), {"across": (18.0, 10.0), "down": (10.0, 13.0), "both": (16.0, 12.0)}
     marked = [
         case(tiny_study(number), name, regions=(region,), centre_xy=centre)
         for number, (name, centre) in enumerate(boxes.items())

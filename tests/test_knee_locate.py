@@ -109,7 +109,8 @@ def test_one_knee_may_be_asked_for() -> None:
     both = locate(study)
     assert locate(study, "R") == both[:1]
     assert locate(study, "L") == both[1:]
-    assert {(region.mirrored, region.source) for region in both} == {(False, "proposed")}
+    assert [(region.laterality, region.mirrored) for region in both] == [("R", False), ("L", True)]
+    assert {region.source for region in both} == {"proposed"}
 
 
 @pytest.mark.parametrize("shape", [(1024, 256), (40, 30), (300, 900)])

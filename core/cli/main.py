@@ -4,6 +4,7 @@ Exit codes: 0 every file was answered (gate outcomes included), 1 at least one e
 """
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -28,10 +29,17 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _command_line(arguments: Sequence[str]) -> str:
+    """The command as cards and result files print it: the folder of real data by its variable, not by its place here."""
+    words = "python -m core " + shlex.join(arguments)
+    data = os.environ.get("FIVEFOLD_DATA")
+    return words.replace(data.rstrip("/"), "$FIVEFOLD_DATA") if data else words
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = parser().parse_args(arguments)
-    options.command_line = "python -m core " + shlex.join(arguments if arguments is not None else sys.argv[1:])
+    options.command_line = _command_line(arguments if arguments is not None else sys.argv[1:])
     try:
         code: int = options.run(options)
     except ScreeningError as error:

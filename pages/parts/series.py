@@ -13,13 +13,13 @@ from pages.parts.frame import grade_name
 from pages.parts.words import t, translator
 
 MAX_SLICES = 8
-_FIRST_CHOICE = (0.35, 0.5, 0.65)  # places in the series, as shares of its length
+_FIRST_CHOICE = (0.25, 0.5, 0.75)  # places in the series, as shares of its length
 
 
 def choose_slices(task_id: str, series: Series, key: str) -> tuple[Study, ...]:
     """Show the scout and let a person choose slices, in the order of the series; the first is shown large."""
     names = [_name(series, place) for place in range(len(series.studies))]
-    first = sorted({int(share * (len(names) - 1)) for share in _FIRST_CHOICE})
+    first = sorted({round(share * (len(names) - 1)) for share in _FIRST_CHOICE})
     left, right = st.columns([1, 3], gap="medium")
     with right:
         chosen = st.multiselect(
