@@ -12,19 +12,35 @@ from pages.parts.view import TaskView
 from pages.parts.words import LANGUAGE, t
 
 
-@st.fragment
 def show_tabs(
     view: TaskView, task: Task, manifest: Manifest, study: Study | None, result: ScreeningResult | None
 ) -> None:
-    """Performance, explanation check, the task's own, model card, method."""
+    """Performance, explanation check, the task's own, model card, method; the one that was open last."""
+    # Read here and not in the fragment: a default that changes from one of its runs to the next takes back the reader's click.
+    _show_tabs(view, task, manifest, study, result, st.session_state.get(_place(task), 0))
+
+
+def _place(task: Task) -> str:
+    """Where the session keeps the open tab."""
+    return f"{task.id}.tab"
+
+
+@st.fragment
+def _show_tabs(
+    view: TaskView,
+    task: Task,
+    manifest: Manifest,
+    study: Study | None,
+    result: ScreeningResult | None,
+    first: int,
+) -> None:
     own_title, show_own = view.own_tab
     titles = [t("Performance"), t("Explanation check"), own_title, t("Model card"), t("Method")]
     # A tab's state is its title, which changes with the language: the place is remembered instead.
-    place, key = f"{task.id}.tab", f"{task.id}.tabs.{st.session_state.get(LANGUAGE)}"
-    kept = titles[st.session_state.get(place, 0)]
-    tabs = st.tabs(titles, default=kept, key=key, on_change="rerun")
+    key = f"{task.id}.tabs.{st.session_state.get(LANGUAGE)}"
+    tabs = st.tabs(titles, default=titles[first], key=key, on_change="rerun")
     index = next((i for i, tab in enumerate(tabs) if tab.open), 0)
-    st.session_state[place] = index
+    st.session_state[_place(task)] = index
     shows = (
         lambda: show_performance(view, task, manifest),
         lambda: show_explanation_check(task, manifest, result),
