@@ -238,5 +238,5 @@ class FixedNoise(np.random.Generator):
         super().__init__(np.random.PCG64(np.random.SeedSequence(seed)))
         self._counts = np.random.default_rng([*seed, 1])
 
-    def poisson(self, lam: np.ndarray) -> np.ndarray:  # type: ignore[override]
+    def poisson(self, lam: np.ndarray) -> np.ndarray:
         return np.rint(np.maximum(lam + np.sqrt(lam) * self._counts.standard_normal(lam.shape), 0))

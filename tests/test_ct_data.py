@@ -23,8 +23,9 @@ from core.tasks.ct_osteoporosis.data import (
     phantom_cases,
     training_array,
 )
-from core.tasks.ct_osteoporosis.locate import ROI_MM, find_body, roi_mean, trabecular_mask
+from core.tasks.ct_osteoporosis.locate import find_body, roi_mean, trabecular_mask
 from core.tasks.ct_osteoporosis.phantom import make_phantom
+from core.tasks.ct_osteoporosis.task import ROI_MM
 
 COLUMNS = ("file", "subject", "roi_x", "roi_y", "roi_hu")
 

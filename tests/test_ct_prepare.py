@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from io_files import read
+from scipy.ndimage import gaussian_filter
 from task_manifests import manifest_of
 
 from core.errors import UsageError
+from core.imaging.imagenet import MEAN, SD
 from core.io.phantom_file import write_dicom
 from core.records import Frame, LabelledCase, Phantom, Region, Study
 from core.tasks.ct_osteoporosis import learn
@@ -18,8 +20,8 @@ from core.tasks.ct_osteoporosis.decode import decode
 from core.tasks.ct_osteoporosis.locate import find_body, locate, roi_mean
 from core.tasks.ct_osteoporosis.network import Network, explained, scores
 from core.tasks.ct_osteoporosis.phantom import make_phantom
-from core.tasks.ct_osteoporosis.prepare import crop_region, normalise, prepare, window
-from core.tasks.ct_osteoporosis.task import MEAN, SD, SIDE_MM, SIZE
+from core.tasks.ct_osteoporosis.prepare import crop_region, normalise, prepare, smooth, window
+from core.tasks.ct_osteoporosis.task import SIDE_MM, SIZE
 
 MANIFEST = manifest_of("ct_osteoporosis")
 LOWEST = {"s": -128.0, "t": -450.0}  # HU, table 1 of the publication
@@ -69,14 +71,26 @@ def test_window_of_equation_one(name: str, hu: float, grey: float) -> None:
 
 
 def test_input_holds_both_windows_three_times_each() -> None:
-    crops = np.array([[[-1024, -128], [160, 1024]]], np.float32)
+    crops = np.stack([np.full((32, 32), hu, np.float32) for hu in (-1024, -128, 160, 1024)])
     batch = normalise(crops)
-    assert (batch.shape, batch.dtype) == ((1, 6, 2, 2), np.float32)
+    assert (batch.shape, batch.dtype) == ((4, 6, 32, 32), np.float32)
     for channel in range(6):
         name, colour = ("s", "t")[channel // 3], channel % 3
-        expected = (window(crops[0], name) - MEAN[colour, 0, 0]) / SD[colour, 0, 0]
-        assert batch[0, channel] == pytest.approx(expected, abs=1e-6)
+        expected = (window(crops, name) - MEAN[colour, 0, 0]) / SD[colour, 0, 0]
+        assert batch[:, channel] == pytest.approx(expected, abs=1e-6)
     assert not np.allclose(batch[:, :3], batch[:, 3:])
+
+
+def test_smoothing_makes_a_sharp_and_a_soft_kernel_alike() -> None:
+    """A field of bone as two kernels show it: noise and texture go, the mean and broad differences stay."""
+    rng = np.random.default_rng(5)
+    broad = 150 + 60 * np.cos(np.arange(128) / 128 * 2 * np.pi)[None] * np.ones((128, 1))
+    fine = rng.normal(0, 60, (128, 128))
+    sharp, soft = (smooth((broad + detail).astype(np.float32)) for detail in (fine, gaussian_filter(fine, 1.5)))
+    assert np.abs(sharp - soft).std() < 3
+    assert (broad + fine - sharp).std() > 50
+    assert sharp.mean() == pytest.approx((broad + fine).mean(), abs=1)
+    assert np.ptp(sharp.mean(axis=0)) == pytest.approx(120, rel=0.1)
 
 
 # --- files and edges -------------------------------------------------------------------------------------------------
@@ -99,14 +113,14 @@ def test_a_file_gives_the_input_of_its_phantom() -> None:
 
 
 def test_middle_of_the_input_has_the_hu_of_the_vertebral_body() -> None:
-    """The ellipse of 17 x 13 mm measured on the slice and in the input."""
+    """The ellipse of 17 x 13 mm measured on the slice and in the input, where smoothing carries a little over its border."""
     study = phantom(1).study()
     body = find_body(study.frame.pixels, study.frame.spacing_mm)
     assert body is not None
     seen = hu_of(torch.from_numpy(prepare(study, locate(study), MANIFEST)), "t")[0]
     pixel_mm = SIDE_MM / SIZE
     inside = roi_mean(seen, (pixel_mm, pixel_mm), (SIZE - 1) / 2, (SIZE - 1) / 2)
-    assert inside == pytest.approx(roi_mean(study.frame.pixels, study.frame.spacing_mm, body.x, body.y), abs=2)
+    assert inside == pytest.approx(roi_mean(study.frame.pixels, study.frame.spacing_mm, body.x, body.y), abs=4)
 
 
 def test_region_beyond_the_frame_continues_its_edge() -> None:
@@ -143,25 +157,42 @@ def test_labelled_region_goes_before_the_proposed_one() -> None:
     assert not np.array_equal(chosen, proposed)
 
 
-def test_augmentation_leaves_the_hu_of_the_middle_alone() -> None:
-    """A slice of one value: its middle comes back as this value, but for an offset of 4 HU and noise of 30 HU at most.
+def in_the_ellipse(hu: np.ndarray) -> np.ndarray:
+    """Mean over the measured ellipse of each image, (N,)."""
+    pixel_mm = SIDE_MM / SIZE
+    return np.array([roi_mean(one, (pixel_mm, pixel_mm), (SIZE - 1) / 2, (SIZE - 1) / 2) for one in hu])
 
-    Around the middle the HU change by more, in each image in another way: the grade must not be read off them.
+
+def test_augmentation_leaves_the_mean_of_the_measured_ellipse_alone() -> None:
+    """A slice of one value: the ellipse keeps this mean, but for an offset of 4 HU, and becomes uneven.
+
+    Around it the HU change by more, in each image in another way: the grade must not be read off them.
     """
     stored = torch.full((64, 192, 192), 150, dtype=torch.int16)
     batch = learn.augment(stored, np.random.default_rng(1))
     assert (batch.shape, batch.dtype) == ((64, 6, SIZE, SIZE), torch.float32)
     for name in "st":
         hu = hu_of(batch, name)
-        middle = hu[:, 57:71, 55:73]  # 8 by 6 mm
-        offset, noise = middle.mean(axis=(1, 2)) - 150, middle.std(axis=(1, 2))
-        assert 3 < np.abs(offset).max() < 8  # 4 HU, and three standard errors of the strongest noise
+        offset = in_the_ellipse(hu) - 150
+        assert 2 < np.abs(offset).max() < 10  # 4 HU, and what smoothing carries over the border
         assert abs(offset.mean()) < 1
-        assert 25 < noise.max() < 34
-        assert noise.min() < 3
+        unevenness = hu[:, 57:71, 55:73].std(axis=(1, 2))
+        assert unevenness.max() > 25
+        assert np.ptp(unevenness) > 15
         around = np.concatenate([hu[:, :24].mean(axis=(1, 2)), hu[:, -24:].mean(axis=(1, 2))]) - 150
-        assert 45 < np.abs(around).max() < 95
+        assert 45 < np.abs(around).max() < 200
         assert around.std() > 25
+
+
+def test_augmentation_shows_the_measured_place_amid_other_images() -> None:
+    """Flat images of two values: every ellipse keeps its own, about a quarter have the surroundings of the other kind."""
+    own = np.where(np.arange(80) % 2, 300, 100)
+    stored = torch.from_numpy(own.astype(np.int16))[:, None, None].expand(-1, 192, 192)
+    hu = hu_of(learn.augment(stored, np.random.default_rng(2)), "s")
+    assert np.abs(in_the_ellipse(hu) - own).max() < 60
+    corners = np.stack([hu[:, y : y + 20, x : x + 20].mean(axis=(1, 2)) for y in (0, 108) for x in (0, 108)])
+    is_other = np.abs(corners.mean(axis=0) - own) > 100
+    assert 0.1 < is_other.mean() < 0.4
 
 
 def blob(x: float, y: float) -> torch.Tensor:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from numpy.typing import ArrayLike
 
 from core.errors import UsageError
-from core.figures.agreement import agreement_alt, agreement_figure
+from core.figures.agreement import Agreement, agreement_alt, agreement_figure
 from core.figures.confusion import confusion_figure, grading_confusion_alt, grading_confusion_figure
 from core.figures.curves import epoch_curve_alt, epoch_curve_figure, one_vs_rest_alt, one_vs_rest_figure
 from core.figures.grades import (
@@ -36,13 +37,18 @@ ATTENUATION = RNG.normal(140, 35, 24)
 SEVERITY = np.clip(2 - (ATTENUATION - 80) / 70 + RNG.normal(0, 0.3, 24), 0, 2)
 SUBJECTS = [f"S{i // 3 + 1:02d}" for i in range(24)]
 CORRELATION = spearman_interval(ATTENUATION, SEVERITY, SUBJECTS)
-MEASURED = (ATTENUATION, SEVERITY, SUBJECTS, [110, 160], CORRELATION)
-AGREEMENT = {"title": "Expected class against attenuation", "unit": "HU"}
+
+
+def agreement(x: ArrayLike, y: ArrayLike, subjects: list[str], thresholds: list[float]) -> Agreement:
+    return Agreement(x, y, subjects, thresholds, CORRELATION, "Expected class against attenuation", "HU")
+
+
+MEASURED = agreement(ATTENUATION, SEVERITY, SUBJECTS, [110, 160])
 
 
 def _agreement(t: Translator, dark: bool) -> go.Figure:
     axes = {"x_title": "Attenuation (HU)", "y_title": "Expected class (0 to 2)"}
-    return agreement_figure(*MEASURED, **AGREEMENT, **axes, t=t, dark=dark)
+    return agreement_figure(MEASURED, **axes, t=t, dark=dark)
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ DRAWINGS = {
         lambda t: class_recall_alt(REPORT, NAMES, t),
         n="n = 90",
     ),
-    "agreement": _Drawing(_agreement, lambda t: agreement_alt(*MEASURED, **AGREEMENT, t=t), n="n = 24, subjects: 8"),
+    "agreement": _Drawing(_agreement, lambda t: agreement_alt(MEASURED, t), n="n = 24, subjects: 8"),
 }
 
 
@@ -131,9 +137,7 @@ def test_names_cannot_carry_markup(t: Translator) -> None:
     figures = [
         class_probabilities_figure([("<a>", [0.5, 0.5])], ["<i>", "b"], t, False),
         one_vs_rest_figure(REPORT, ["<i>", *NAMES[1:]], t, False),
-        agreement_figure(
-            [1, 2], [1, 2], ["<i>", "b"], [1], CORRELATION, **AGREEMENT, x_title="", y_title="", t=t, dark=False
-        ),
+        agreement_figure(agreement([1, 2], [1, 2], ["<i>", "b"], [1]), x_title="", y_title="", t=t, dark=False),
     ]
     for figure in figures:
         text = figure.to_json().replace("\\u003c", "<").replace("\\u003e", ">")
@@ -247,16 +251,14 @@ def test_thresholds_beyond_the_points_stay_in_view_and_many_subjects_out_of_the_
     x = np.linspace(200, 250, 13)
     axes = {"x_title": "a", "y_title": "b"}
     many = [str(i) for i in range(13)]
-    figure = agreement_figure(x, x, many, [110, 300], CORRELATION, **AGREEMENT, **axes, t=t, dark=True)
+    figure = agreement_figure(agreement(x, x, many, [110, 300]), **axes, t=t, dark=True)
     assert figure.layout.xaxis.range[0] < 110
     assert figure.layout.xaxis.range[1] > 300
     assert not any(trace.showlegend for trace in figure.data)
 
 
 def test_agreement_in_words_gives_the_mean_between_the_thresholds(t: Translator) -> None:
-    words = agreement_alt(
-        [100, 109, 110, 170], [2, 1.5, 1, 0.25], ["a", "a", "b", "c"], [160, 110], CORRELATION, **AGREEMENT, t=t
-    )
+    words = agreement_alt(agreement([100, 109, 110, 170], [2, 1.5, 1, 0.25], ["a", "a", "b", "c"], [160, 110]), t)
     assert "n = 4, subjects: 3." in words
     assert "Below 110 HU: mean prediction 1.75, n = 2." in words
     assert "From 110 to below 160 HU: mean prediction 1.00, n = 1." in words
@@ -270,7 +272,7 @@ def test_points_that_do_not_match_are_refused(
     t: Translator, x: list[float], subjects: list[str], thresholds: list[float]
 ) -> None:
     with pytest.raises(UsageError, match="subjects with"):
-        agreement_alt(x, x, subjects, thresholds, CORRELATION, **AGREEMENT, t=t)
+        agreement_alt(agreement(x, x, subjects, thresholds), t)
 
 
 # --- a published training log ----------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def test_matlab_scan_without_a_modality_is_refused_for_its_own_task(manifest: Ma
 
 def bare(container: str = "dicom", unit: str = "relative", **tags: str) -> Study:
     shape = (64, 64, 3) if unit == "rgb" else (64, 64)
-    return Study((Frame(np.zeros(shape, np.float32), unit),), "0" * 64, container, tags)  # type: ignore[arg-type]
+    return Study((Frame(np.zeros(shape, np.float32), unit),), "0" * 64, container, tags)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from PIL import Image
 from torchvision.models import ResNet18_Weights
 
 from core.imaging.display import to_bytes, to_display
+from core.imaging.imagenet import MEAN, SD
 from core.io.phantom_file import write_dicom
 from core.records import LabelledCase, Phantom, Region, Study
 from core.tasks.hip_osteoporosis import learn
@@ -19,7 +20,6 @@ from core.tasks.hip_osteoporosis.decode import decode
 from core.tasks.hip_osteoporosis.locate import locate
 from core.tasks.hip_osteoporosis.phantom import make_phantom
 from core.tasks.hip_osteoporosis.prepare import crop_region, prepare
-from core.tasks.hip_osteoporosis.task import MEAN, SD
 
 MANIFEST = make_manifest()
 

@@ -155,7 +155,7 @@ def test_least_real_label_decides_the_statement() -> None:
 
 def test_manifest_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        make_manifest().version = "9"  # type: ignore[misc]
+        make_manifest().version = "9"
 
 
 # --- every installed model -------------------------------------------------------------------------------------------

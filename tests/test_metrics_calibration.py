@@ -32,7 +32,7 @@ def y_true(probability: NDArray[np.float64]) -> NDArray[np.bool_]:
 def test_bins_are_those_of_scikit_learn(
     y_true: NDArray[np.bool_], probability: NDArray[np.float64], strategy: str, theirs: str
 ) -> None:
-    report = calibration_report(y_true, probability, 10, strategy)  # type: ignore[arg-type]
+    report = calibration_report(y_true, probability, 10, strategy)
     observed, mean = calibration_curve(y_true, probability, n_bins=10, strategy=theirs)
     assert [b.observed.value for b in report.bins] == pytest.approx(observed.tolist())
     assert [b.mean_probability for b in report.bins] == pytest.approx(mean.tolist())

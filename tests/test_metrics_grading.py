@@ -9,7 +9,7 @@ from sklearn import metrics as sklearn_metrics
 from core.errors import UsageError
 from core.metrics.agreement import mean_absolute_error_interval, weighted_kappa, weighted_kappa_interval
 from core.metrics.bootstrap import bootstrap_by_copies, bootstrap_interval
-from core.metrics.correlation import spearman_interval
+from core.metrics.correlation import severity_interval, spearman_interval
 from core.metrics.delong import auroc_interval
 from core.metrics.grades import cumulative, expected_grade, graded_cases
 from core.metrics.grading import GradingReport, grading_report
@@ -49,7 +49,7 @@ def test_weighted_kappa_is_that_of_scikit_learn(weights: str) -> None:
     y_true = rng.integers(0, 5, 200)
     y_pred = np.clip(y_true + rng.integers(-2, 3, 200), 0, 4)
     expected = sklearn_metrics.cohen_kappa_score(y_true, y_pred, weights=weights)
-    assert weighted_kappa(y_true, y_pred, 5, weights) == pytest.approx(expected)  # type: ignore[arg-type]
+    assert weighted_kappa(y_true, y_pred, 5, weights) == pytest.approx(expected)
 
 
 def test_weighted_kappa_of_a_published_table() -> None:
@@ -160,7 +160,7 @@ def test_a_cut_outside_the_scale_is_refused(cut: int) -> None:
 )
 def test_what_is_no_probability_is_refused(rows: list[object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        expected_grade(rows)  # type: ignore[arg-type]
+        expected_grade(rows)
 
 
 @pytest.mark.parametrize(
@@ -409,3 +409,14 @@ def test_a_perfect_grader_of_one_class_has_no_kappa() -> None:
 def test_one_patient_gives_no_report() -> None:
     with pytest.raises(UsageError, match="one patient"):
         grading_report([0, 1], [[0.9, 0.1], [0.1, 0.9]], ["a", "a"])
+
+
+def test_severity_rises_where_the_reference_falls() -> None:
+    rng = np.random.default_rng(4)
+    references = rng.uniform(60, 250, 40)
+    worst = np.clip((200 - references) / 200, 0, 1)
+    probabilities = np.stack([1 - worst, worst / 2, worst / 2], axis=1)
+    subjects = np.arange(40) // 4
+    found = severity_interval(probabilities, references, subjects)
+    assert found == spearman_interval(worst / 2 + worst, -references, subjects)
+    assert found.value > 0.9

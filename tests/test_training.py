@@ -18,9 +18,10 @@ from scipy.special import softmax
 from tiny_grader import LEARN, PENALTY, TASK, TinyGrader, graded_pack
 from torch import Tensor
 
+from core.imaging.imagenet import MEAN, SD
 from core.records import Frame, LabelledCase, Study
 from core.tasks.hip_osteoporosis import learn, network
-from core.tasks.hip_osteoporosis.task import MEAN, SD, STORED_HIGH, STORED_LOW
+from core.tasks.hip_osteoporosis.task import STORED_HIGH, STORED_LOW
 from core.training import collect as collecting
 from core.training import fit
 from core.training.collect import FOLDS, HELD_OUT, collect, patient_folds

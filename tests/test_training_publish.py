@@ -114,6 +114,12 @@ def folder(pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def test_new_weights_continue_the_changelog(pack: Pack, tmp_path: Path) -> None:
+    first, second = (published(tmp_path / "tiny", pack, (0,)) for _ in range(2))
+    assert [change.version for change in second.changelog] == ["1.0.0", "1.1.0"]
+    assert (first.version, second.version) == ("1.0.0", "1.1.0")
+
+
 # --- out of fold -----------------------------------------------------------------------------------------------------
 
 

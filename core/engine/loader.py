@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from core.engine.device import choose_device
 from core.engine.networks.split import SplitNetwork
@@ -55,7 +56,7 @@ def load_model(folder: Path, build: Builder, device: torch.device) -> Model:
     if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):  # running statistics too
         raise WeightsError(f"{folder.name}: a weight is not a finite number")
     # channels last: convolutions run about a tenth faster on a CPU
-    network.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    convert_conv2d_weight_memory_format(network.requires_grad_(False).eval().to(device), torch.channels_last)
     return Model(manifest, network, device, folder)
 
 

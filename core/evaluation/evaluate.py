@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from core.engine.loader import Model
 from core.errors import BusyError, ScreeningError, UsageError
 from core.manifest import Manifest, file_sha256
-from core.metrics.correlation import spearman_interval
-from core.metrics.grades import cumulative, expected_grade
+from core.metrics.correlation import severity_interval
+from core.metrics.grades import cumulative
 from core.metrics.grading import grading_report
 from core.metrics.operating_point import operating_point_metrics
 from core.metrics.proportions import Interval, wilson_interval
@@ -94,24 +94,26 @@ def answer_cases(
     """
     known, answers = _Known(model), []
     for case in cases:
-        digest, fold = case.study.pixel_hash, known.folds.get(case.patient)
-        if fold is not None and fold in fold_models:
-            finding = _screened(fold_models[fold], case, excluded)
-            if finding is not None:
-                answers.append(Answer(case, _probabilities(finding, model.manifest), BY_FOLD, _region_error(case)))
-        elif digest in known.out_of_fold:
-            answers.append(Answer(case, known.out_of_fold[digest], OUT_OF_FOLD, _region_error(case)))
-        elif digest in known.pixels or fold is not None:
+        fold = known.folds.get(case.patient)
+        by_fold = None if fold is None else fold_models.get(fold)
+        committed = known.out_of_fold.get(case.study.pixel_hash)
+        given: tuple[float, ...] | None
+        if by_fold is not None:
+            given, source = _screened(by_fold, case, excluded), BY_FOLD
+        elif committed is not None:
+            given, source = committed, OUT_OF_FOLD
+        elif case.study.pixel_hash in known.pixels or fold is not None:
             excluded["seen in training"] += 1
+            continue
         else:
-            finding = _screened(model, case, excluded)
-            if finding is not None:
-                answers.append(Answer(case, _probabilities(finding, model.manifest), BY_MODEL, _region_error(case)))
+            given, source = _screened(model, case, excluded), BY_MODEL
+        if given is not None:
+            answers.append(Answer(case, given, source, _region_error(case)))
     return answers
 
 
-def _screened(model: Model, case: LabelledCase, excluded: Counter[str]) -> Finding | None:
-    """The finding of the labelled region; the gate's questions count as confirmed, its refusals as exclusions."""
+def _screened(model: Model, case: LabelledCase, excluded: Counter[str]) -> tuple[float, ...] | None:
+    """One probability a label for the labelled region; the gate's questions count as confirmed, its refusals as exclusions."""
     try:
         result = screen(case.study, model, regions=case.regions, confirmed=True)
     except (BusyError, UsageError):
@@ -123,7 +125,7 @@ def _screened(model: Model, case: LabelledCase, excluded: Counter[str]) -> Findi
         code = next(check.code for check in result.gate.checks if check.outcome == "refused")
         excluded[f"refused: {code}"] += 1
         return None
-    return result.prediction.findings[0]
+    return _probabilities(result.prediction.findings[0], model.manifest)
 
 
 def _probabilities(finding: Finding, manifest: Manifest) -> tuple[float, ...]:
@@ -189,8 +191,7 @@ def _measured_reference(
     found: dict[str, Interval | None] = {}
     references = [answer.case.reference for answer in answers]
     if all(reference is not None for reference in references):
-        falling = -np.array(references, np.float64)
-        found["spearman"] = spearman_interval(expected_grade(probabilities), falling, subjects)
+        found["spearman"] = severity_interval(probabilities, np.array(references, np.float64), subjects)
     errors = [answer.region_error_mm for answer in answers if answer.region_error_mm is not None]
     if errors:
         found["region_within_5_mm"] = wilson_interval(sum(error <= REGION_LIMIT_MM for error in errors), len(errors))

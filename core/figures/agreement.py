@@ -1,6 +1,7 @@
 """A model's number against a measured one, subject by subject."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -19,95 +20,90 @@ _LABEL_PX = 20  # room for the names of the thresholds above the plot
 _MARGIN = 0.05  # beside the outermost point, share of the width
 
 
-def agreement_figure(
-    x: ArrayLike,
-    y: ArrayLike,
-    subjects: Sequence[str],
-    thresholds: Sequence[float],
-    correlation: Interval,
-    *,
-    title: str,
-    x_title: str,
-    y_title: str,
-    unit: str,
-    t: Translator,
-    dark: bool,
-) -> go.Figure:
-    """Scatter of predicted against measured values; every subject has its own colour and symbol.
+@dataclass(frozen=True)
+class Agreement:
+    """What is compared. Words are already in the reader's language.
 
-    Args:
+    Attributes:
         x: (n,), measured, finite.
         y: (n,), predicted, finite.
         subjects: (n,), pseudonyms; shown in hover labels, and in the legend while there are few.
         thresholds: Published cuts of the measured value, at least one, drawn as dotted lines.
         correlation: Spearman's, from `spearman_interval`.
-        title, x_title, y_title: Already in the reader's language; the unit belongs in the axis titles.
+        title: Of the figure.
         unit: Of the measured value, beside each threshold.
+    """
+
+    x: ArrayLike
+    y: ArrayLike
+    subjects: Sequence[str]
+    thresholds: Sequence[float]
+    correlation: Interval
+    title: str
+    unit: str
+
+
+def agreement_figure(data: Agreement, *, x_title: str, y_title: str, t: Translator, dark: bool) -> go.Figure:
+    """Scatter of predicted against measured values; every subject has its own colour and symbol.
+
+    Args:
+        data: What is compared.
+        x_title, y_title: Already in the reader's language, with their units.
         t: The reader's words.
         dark: Theme.
 
     Raises:
         UsageError: The lengths differ, or there is no point or no threshold.
     """
-    measured, predicted = _points(x, y, subjects, thresholds)
-    names = list(dict.fromkeys(subjects))
+    measured, predicted = _points(data)
+    names = list(dict.fromkeys(data.subjects))
     lines = [
-        title,
-        t("Spearman correlation {interval}", interval=with_interval(correlation, t)),
+        data.title,
+        t("Spearman correlation {interval}", interval=with_interval(data.correlation, t)),
         t("n = {n}, subjects: {n_subjects}", n=measured.size, n_subjects=len(names)),
     ]
     traces = [
         _subject(name, measured[members], predicted[members], i, x_title, y_title, dark, len(names) <= _MOST_NAMED)
         for i, name in enumerate(names)
-        for members in [np.array([subject == name for subject in subjects])]
+        for members in [np.array([subject == name for subject in data.subjects])]
     ]
     figure = new_figure(traces, dark, lines, _HEIGHT_PX)
     figure.update_layout(margin={"t": figure.layout.margin.t + _LABEL_PX})
-    low, high = min(measured.min(), *thresholds), max(measured.max(), *thresholds)
+    low, high = min(measured.min(), *data.thresholds), max(measured.max(), *data.thresholds)
     margin = _MARGIN * (high - low)
     figure.update_xaxes(title=x_title, range=[float(low - margin), float(high + margin)])
     figure.update_yaxes(title=y_title)
-    for threshold in thresholds:
+    for threshold in data.thresholds:
         figure.add_vline(x=threshold, line={"color": NEUTRAL, "width": 2, "dash": "dot"})
         figure.add_annotation(
             x=threshold,
             y=1,
             yref="paper",
             yanchor="bottom",
-            text=f"{threshold:g}\u202f{unit}",
+            text=f"{threshold:g}\u202f{data.unit}",
             showarrow=False,
             font={"size": TEXT_PX - 1},
         )
     return figure
 
 
-def agreement_alt(
-    x: ArrayLike,
-    y: ArrayLike,
-    subjects: Sequence[str],
-    thresholds: Sequence[float],
-    correlation: Interval,
-    *,
-    title: str,
-    unit: str,
-    t: Translator,
-) -> str:
+def agreement_alt(data: Agreement, t: Translator) -> str:
     """What `agreement_figure` shows, in words: the correlation, and the mean prediction between the thresholds."""
-    measured, predicted = _points(x, y, subjects, thresholds)
+    measured, predicted = _points(data)
     head = t(
         "{title}: Spearman correlation {interval}, n = {n}, subjects: {n_subjects}.",
-        title=title,
-        interval=with_interval(correlation, t),
+        title=data.title,
+        interval=with_interval(data.correlation, t),
         n=measured.size,
-        n_subjects=len(set(subjects)),
+        n_subjects=len(set(data.subjects)),
     )
-    edges = [-np.inf, *sorted(thresholds), np.inf]
+    edges = [-np.inf, *sorted(data.thresholds), np.inf]
     parts = [head]
     for low, high in pairwise(edges):
         inside = predicted[(measured >= low) & (measured < high)]
         if inside.size:
             words = {"mean": number(float(inside.mean())), "n": inside.size}
-            parts.append(_between(low, high, unit, t) + ": " + t("mean prediction {mean}, n = {n}.", **words))
+            parts.append(_between(low, high, data.unit, t) + ": " + t("mean prediction {mean}, n = {n}.", **words))
     return " ".join(parts)
 
 
@@ -147,12 +143,11 @@ def _subject(
     )
 
 
-def _points(
-    x: ArrayLike, y: ArrayLike, subjects: Sequence[str], thresholds: Sequence[float]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    measured, predicted = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if measured.size == 0 or not measured.shape == predicted.shape == (len(subjects),) or not thresholds:
+def _points(data: Agreement) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    measured, predicted = np.asarray(data.x, dtype=np.float64), np.asarray(data.y, dtype=np.float64)
+    n_subjects, n_thresholds = len(data.subjects), len(data.thresholds)
+    if measured.size == 0 or not measured.shape == predicted.shape == (n_subjects,) or not n_thresholds:
         raise UsageError(
-            f"{measured.size} and {predicted.size} values of {len(subjects)} subjects with {len(thresholds)} thresholds"
+            f"{measured.size} and {predicted.size} values of {n_subjects} subjects with {n_thresholds} thresholds"
         )
     return measured, predicted

@@ -26,7 +26,6 @@ class Quality:
         sharpness: 99.5th percentile of |Laplacian| over the contrast, on a slightly smoothed copy of 512 pixels.
         noise_share: Share of the variance that neighbouring pixels do not share; near 1 = pure noise.
         brightness_gap: How far the brightest 0.2 % stand above the rest, in units of the rest's range: opaque metal.
-        metal_clips: Small objects far brighter than their surroundings: clips, wires, markers.
     """
 
     short_side: int
@@ -35,7 +34,6 @@ class Quality:
     sharpness: float
     noise_share: float
     brightness_gap: float
-    metal_clips: int
 
 
 def measure(frame: Frame) -> Quality:
@@ -55,12 +53,12 @@ def measure(frame: Frame) -> Quality:
         sharpness=float(np.percentile(np.abs(laplace(smooth)), 99.5)) / (spread + 1e-6),
         noise_share=0.0 if is_blank else float((small - smooth).var()) / variance,
         brightness_gap=(brightest - high) / (high - low + 1e-6),
-        metal_clips=0 if is_blank else _count_clips(apply_percentiles(fit_within(grey, FINE_SIDE)[0], 0.5, 99.5)),
     )
 
 
-def _count_clips(grey: Array) -> int:
-    """Small compact objects that stand out of their surroundings like nothing else nearby."""
+def count_metal_clips(frame: Frame) -> int:
+    """Small compact objects that stand out of their surroundings like nothing else nearby: clips, wires, markers."""
+    grey = apply_percentiles(fit_within(to_grey(frame), FINE_SIDE)[0], 0.5, 99.5)
     detail = grey - grey_opening(grey, size=(9, 9))
     local = np.sqrt(gaussian_filter(np.square(detail), 12)) + 0.005
     objects, _ = label(detail > CLIP_CONTRAST, np.ones((3, 3)))

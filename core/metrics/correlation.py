@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.errors import UsageError
 from core.metrics.bootstrap import bootstrap_by_copies
+from core.metrics.grades import expected_grade
 from core.metrics.proportions import Interval
 
 _Ties = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -36,6 +37,20 @@ def spearman_interval(x: ArrayLike, y: ArrayLike, groups: ArrayLike, seed: int =
         return _correlations(copies, _ranks(copies, ties[0]), _ranks(copies, ties[1]))
 
     return bootstrap_by_copies(statistic, groups, seed=seed).interval
+
+
+def severity_interval(probabilities: ArrayLike, references: ArrayLike, groups: ArrayLike, seed: int = 0) -> Interval:
+    """Spearman's correlation of the expected grade with a measured value that falls as the grade rises, such as HU.
+
+    Args:
+        probabilities: (n, c), see `expected_grade`.
+        references: (n,), measured; 1 means that severity rises wherever they fall.
+        groups, seed: See `spearman_interval`.
+
+    Raises:
+        UsageError: See `expected_grade` and `spearman_interval`.
+    """
+    return spearman_interval(expected_grade(probabilities), -np.asarray(references, dtype=np.float64), groups, seed)
 
 
 def _ties(values: NDArray[np.float64]) -> _Ties:

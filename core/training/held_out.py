@@ -13,8 +13,8 @@ from core.errors import UsageError
 from core.i18n import mark
 from core.manifest import Estimate, Metric, OperatingPoint
 from core.metrics.calibration import calibration_report
-from core.metrics.correlation import spearman_interval
-from core.metrics.grades import cumulative, expected_grade
+from core.metrics.correlation import severity_interval
+from core.metrics.grades import cumulative
 from core.metrics.grading import grading_report
 from core.metrics.operating_point import operating_point_metrics
 from core.metrics.precision_recall import precision_recall_curve
@@ -186,12 +186,11 @@ def reference_metrics(labels: Sequence[str], real: Scored, references: Scores, d
     """Agreement of out-of-fold answers with a measured value that falls as the grade rises, such as HU."""
     figure = _Figures(len(real.targets), data)
     report = grading_report(real.targets, real.probabilities, real.patients)
-    severity = expected_grade(real.probabilities)
     resampled = "bootstrap by subject"
     return [
         figure(
             "spearman",
-            spearman_interval(severity, -references, real.patients),
+            severity_interval(real.probabilities, references, real.patients),
             note=f"expected class against falling reference value; {resampled}",
         ),
         figure("weighted_kappa", report.weighted_kappa, note=f"quadratic weights; {resampled}"),

@@ -28,6 +28,7 @@ from core.manifest import (
     ProvenanceRecord,
     WeightsFile,
     dump_manifest,
+    read_manifest,
 )
 from core.training.card import model_card
 from core.training.fit import Fitted, Recipe, predict
@@ -43,7 +44,6 @@ from core.training.pack import Pack
 
 Columns = dict[str, NDArray[Any]]
 Dtype = Literal["float32", "float16"]
-FIRST_VERSION = "1.0.0"
 HALF_PRECISION_LIMIT = 0.001
 
 
@@ -142,6 +142,12 @@ def _dataset(
     return Dataset(name=name, role=role, n=int(mask.sum()), patients=len(set(pack.patients[mask])), licence=licence)
 
 
+def _changelog(folder: Path, note: str) -> tuple[Change, ...]:
+    """That of the weights which lie in the folder, and one line more."""
+    earlier = read_manifest(folder).changelog if (folder / "manifest.json").is_file() else ()
+    return (*earlier, Change(version=f"1.{len(earlier)}.0", date=f"{datetime.now(UTC):%Y-%m-%d}", text=note))
+
+
 def _weights_file(content: bytes, dtype: Dtype, network: torch.nn.Module) -> WeightsFile:
     return WeightsFile(
         file="model.safetensors",
@@ -235,12 +241,13 @@ def publish(
     points = operating_points(
         template["cuts"], labels, answers.scored(network, pack.folds == fold), test, facts["test_name"], recipe.seed
     )
+    changelog = _changelog(folder, note)
     manifest = Manifest(
         format="fivefold-manifest-1",
         task=facts["task"],
         model=folder.name,
-        version=FIRST_VERSION,
-        changelog=(Change(version=FIRST_VERSION, date=f"{datetime.now(UTC):%Y-%m-%d}", text=note),),
+        version=changelog[-1].version,
+        changelog=changelog,
         architecture=Architecture(name=recipe.architecture, options=recipe.options),
         weights=_weights_file(content, dtype, network),
         operating_points=tuple(points),

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from core.figures.agreement import agreement_alt, agreement_figure
+from core.figures.agreement import Agreement, agreement_alt, agreement_figure
 from core.figures.style import number
 from core.manifest import Manifest
-from core.metrics.correlation import spearman_interval
+from core.metrics.correlation import severity_interval
 from core.metrics.grades import expected_grade
 from core.records import ScreeningResult
 from core.task import Task
+from core.tasks.ct_osteoporosis.task import OSTEOPENIA_HU, OSTEOPOROSIS_HU
+from pages.parts.advice import show_advice
 from pages.parts.branches import are_at_odds, show_branches
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.ct_method import show_method
@@ -20,8 +22,6 @@ from pages.parts.held_out import out_of_fold, report_of
 from pages.parts.task_page import show_task
 from pages.parts.view import TaskView
 from pages.parts.words import t, translator
-
-OSTEOPOROSIS_HU, OSTEOPENIA_HU = 110, 160
 
 
 def show_ct_page() -> None:
@@ -78,8 +78,7 @@ def show_next_step(result: ScreeningResult) -> None:
         advice = t("Low HU on a CT made for another reason is a reason to have a bone-density scan (DXA).")
     else:
         advice = t("Normal HU on one slice does not rule out osteoporosis.")
-    text = " ".join((t("**Next step.**"), advice, t("This is HU grading, not DXA. This software cannot diagnose.")))
-    (st.warning if is_positive else st.info)(text, icon=":material/event:")
+    show_advice([advice, t("This is HU grading, not DXA. This software cannot diagnose.")], is_warning=is_positive)
 
 
 def show_real_cases(task: Task, manifest: Manifest) -> None:
@@ -88,8 +87,7 @@ def show_real_cases(task: Task, manifest: Manifest) -> None:
     if cases is None or cases.references is None:
         return
     report = report_of(task.id, str(manifest.provenance.out_of_fold_sha256), "model", cases)
-    severity = expected_grade(cases.probabilities).tolist()
-    correlation = spearman_interval(severity, [-hu for hu in cases.references], cases.patients)
+    correlation = severity_interval(cases.probabilities, cases.references, cases.patients)
     st.subheader(t("Real slices"))
     st.caption(
         t(
@@ -100,25 +98,20 @@ def show_real_cases(task: Task, manifest: Manifest) -> None:
             subjects=report.n_groups,
         )
     )
-    measured, thresholds = cases.references, (OSTEOPOROSIS_HU, OSTEOPENIA_HU)
-    words = {"title": t("Predicted severity and measured HU"), "unit": "HU"}
+    data = Agreement(
+        x=cases.references,
+        y=expected_grade(cases.probabilities).tolist(),
+        subjects=cases.patients,
+        thresholds=(OSTEOPOROSIS_HU, OSTEOPENIA_HU),
+        correlation=correlation,
+        title=t("Predicted severity and measured HU"),
+        unit="HU",
+    )
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        figure = agreement_figure(
-            measured,
-            severity,
-            cases.patients,
-            thresholds,
-            correlation,
-            title=words["title"],
-            x_title=t("Measured trabecular bone, HU"),
-            y_title=t("Expected grade, 0 normal to 2 osteoporosis"),
-            unit=words["unit"],
-            t=translator(),
-            dark=is_dark(),
-        )
-        alt = agreement_alt(measured, severity, cases.patients, thresholds, correlation, **words, t=translator())
-        show_chart(figure, f"{task.id}.agreement", alt)
+        axes = (t("Measured trabecular bone, HU"), t("Expected grade, 0 normal to 2 osteoporosis"))
+        figure = agreement_figure(data, x_title=axes[0], y_title=axes[1], t=translator(), dark=is_dark())
+        show_chart(figure, f"{task.id}.agreement", agreement_alt(data, translator()))
     with right:
         show_intervals(((t("Spearman, falling HU"), correlation), (t("Weighted kappa"), report.weighted_kappa)))
         show_intervals(((t("Accuracy"), report.accuracy), (t("Within one grade"), report.off_by_one)))

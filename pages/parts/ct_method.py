@@ -9,7 +9,7 @@ from core.figures.style import with_interval
 from core.manifest import Manifest
 from core.metrics.proportions import wilson_interval
 from core.task import Task
-from core.tasks.ct_osteoporosis.task import SIDE_MM
+from core.tasks.ct_osteoporosis.task import SIDE_MM, SIZE, SMOOTH_PX
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.method import (
     show_formulas,
@@ -23,6 +23,7 @@ from pages.parts.network_drawing import Block, network_figure
 from pages.parts.words import t, translator
 
 _N_PUBLISHED = 900  # every percentage of Tables 2 to 5 is a count of these slices
+_SMOOTH_MM = f"{SMOOTH_PX * SIDE_MM / SIZE:.1f}"
 _PROPOSED = 694
 _STAGES = (("layer1", 4, 64), ("layer2", 8, 128), ("layer3", 16, 256), ("layer4", 32, 512))  # reduction, channels
 
@@ -150,12 +151,17 @@ def _protocol(side: int) -> list[tuple[str, str, str]]:
                 side=side,
             ),
         ),
+        (
+            t("Sharpness"),
+            t("Not stated"),
+            t("Smoothed by {mm} mm (SD) before the windows: kernels and slice thickness no longer tell", mm=_SMOOTH_MM),
+        ),
         (t("Windows"), t("Not clipped: values below 0 and above 255"), t("Clipped")),
         (t("Network"), t("Two ResNet18 with ACM, from ImageNet"), t("The same by default; Tables 2 to 5 as switches")),
         (
             t("Augmentation"),
             t("Not stated"),
-            t("Rotation, mirror image, shift, scale, noise, sharpness, HU around the middle; training cases only"),
+            t("Rotation, mirror image, shift, scale, noise, unevenness that keeps the mean HU, other surroundings"),
         ),
         (t("Split"), t("80 % and 20 %; no split by patient is stated"), t("Five folds by patient")),
         (

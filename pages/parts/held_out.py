@@ -7,6 +7,7 @@ import streamlit as st
 
 from core import registry
 from core.manifest import Manifest
+from core.metrics.grades import cumulative
 from core.metrics.grading import GradingReport, grading_report
 from core.metrics.roc import RocCurve, roc_curve
 
@@ -60,12 +61,11 @@ def held_out(task_id: str, manifest: Manifest, label: str) -> HeldOut | None:
         ideal = table[IDEAL_OBSERVER].tolist() if IDEAL_OBSERVER in table else None
         return HeldOut(table["label"].astype(int).tolist(), table[f"p_{label}"].tolist(), ideal)
     cut = manifest.cut(label)
-    worse = manifest.labels[cut:]
-    names = [f"ideal_{name}" for name in worse]
+    names = [f"ideal_{name}" for name in manifest.labels]
     return HeldOut(
         (table["label"] >= cut).astype(int).tolist(),
-        _total(table, [f"p_{name}" for name in worse]),
-        _total(table, names) if names[0] in table else None,
+        cumulative(_rows(table, [f"p_{name}" for name in manifest.labels]), cut).tolist(),
+        cumulative(_rows(table, names), cut).tolist() if names[0] in table else None,
     )
 
 
@@ -95,10 +95,6 @@ def out_of_fold(task_id: str, manifest: Manifest) -> Graded | None:
         table["patient"].tolist(),
         references=table["reference"].tolist(),
     )
-
-
-def _total(table: pd.DataFrame, columns: list[str]) -> list[float]:
-    return table[columns].sum(axis=1).clip(0, 1).tolist()
 
 
 def _rows(table: pd.DataFrame, columns: list[str]) -> list[list[float]]:

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
-import streamlit as st
-
 from core.clinical.osteoporosis import advises_measurement
 from core.figures.style import number
 from core.records import ScreeningResult
+from pages.parts.advice import show_advice
 from pages.parts.hip_form import read_form, show_self_assessment
 from pages.parts.hip_method import show_method
 from pages.parts.settings import settings
@@ -41,11 +40,8 @@ def show_next_step(result: ScreeningResult) -> None:
     if is_high:
         lines.append(t("The self-assessment alone is a reason to have a bone-density scan (DXA), whatever the score."))
     lines.append(t("This software cannot diagnose."))
-    text = t("**Next step.**") + " " + " ".join(lines)
-    if any(finding.positive for finding in findings) or is_high:
-        st.warning(text + _referral(), icon=":material/event:")
-    else:
-        st.info(text, icon=":material/event:")
+    is_reason = is_high or any(finding.positive for finding in findings)
+    show_advice(lines, is_warning=is_reason, link=_referral())
 
 
 def _referral() -> str:

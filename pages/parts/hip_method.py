@@ -1,12 +1,11 @@
 """Tab "Method" of the hip page: network, equations, the published protocol beside ours, what was left out, references."""
 
-import pandas as pd
 import streamlit as st
 
 from core.manifest import Manifest
 from core.task import Task
 from pages.parts.chart import is_dark, show_chart
-from pages.parts.method import show_references
+from pages.parts.method import show_lines, show_protocols, show_published_badge, show_references, show_rows
 from pages.parts.network_drawing import Block, network_figure
 from pages.parts.words import t, translator
 
@@ -68,8 +67,6 @@ def _show_equations() -> None:
 
 
 def _show_protocols() -> None:
-    st.markdown(f"**{t('Published protocol and ours')}**")
-    heads = [t("Step"), t("Published (Taichung, 2023)"), t("Here")]
     rows = [
         (
             t("Images"),
@@ -101,15 +98,14 @@ def _show_protocols() -> None:
         ),
         (t("Reported"), t("Accuracy without interval"), t("95 % intervals and n with every number")),
     ]
-    st.table(pd.DataFrame(rows, columns=heads), hide_index=True, border="horizontal")
+    show_protocols(t("Published (Taichung, 2023)"), rows)
 
 
 def _show_published() -> None:
-    st.markdown(f"**{t('Published results')}**")
-    st.badge(t("Published, other data: not results of this program"), icon=":material/article:", color="gray")
+    show_published_badge()
     names = (t("Precision"), t("Recall"), "F1")
     heads = [t("Network"), *(f"{name} \u2212" for name in names), *(f"{name} +" for name in names), t("Minutes")]
-    st.table(pd.DataFrame(_PUBLISHED, columns=heads), hide_index=True, border="horizontal")
+    show_rows(heads, _PUBLISHED)
     st.caption(t("− the class without osteoporosis, + the class with osteoporosis."))
     st.caption(
         t(
@@ -120,7 +116,6 @@ def _show_published() -> None:
 
 
 def _show_left_out() -> None:
-    st.markdown(f"**{t('What was not built, and why')}**")
     lines = [
         t("Oracle database and Django site: files and this page do the same with less to keep running."),
         t(
@@ -130,4 +125,4 @@ def _show_left_out() -> None:
         t("A T-score predicted from the radiograph: the network answers yes or no; bone density is measured by DXA."),
         t("Combining score and questionnaire: no data show how; they stand side by side."),
     ]
-    st.markdown("\n".join(f"- {line}" for line in lines))
+    show_lines(t("What was not built, and why"), lines)

@@ -10,6 +10,7 @@ from core.figures.style import number
 from core.metrics.grades import expected_grade
 from core.records import ScreeningResult, Study
 from core.task import Task
+from pages.parts.advice import show_advice
 from pages.parts.knee_method import show_method
 from pages.parts.picture import region_sheet
 from pages.parts.settings import settings
@@ -48,8 +49,7 @@ def show_next_step(result: ScreeningResult) -> None:
         advice = t("Raised uptake of a knee is a reason to examine it and to look at a radiograph.")
     else:
         advice = t("Low uptake does not rule out arthritis: uptake shows bone turnover, not cartilage.")
-    text = " ".join((t("**Next step.**"), advice, t("This software cannot diagnose.")))
-    (st.warning if is_positive else st.info)(text, icon=":material/event:")
+    show_advice([advice, t("This software cannot diagnose.")], is_warning=is_positive)
 
 
 def show_knees(study: Study | None, result: ScreeningResult | None) -> None:

@@ -17,14 +17,21 @@ from core.records import LabelledCase, Regions
 from core.tasks.ct_osteoporosis.locate import find_body, locate, roi_mean, trabecular_mask
 from core.tasks.ct_osteoporosis.phantom import make_phantom
 from core.tasks.ct_osteoporosis.prepare import crop_region
-from core.tasks.ct_osteoporosis.task import CONTEXT, HU_MAX, OSTEOPENIA_HU, OSTEOPOROSIS_HU, SIDE_MM, SIZE, TASK
+from core.tasks.ct_osteoporosis.task import (
+    CONTEXT,
+    HU_MAX,
+    OSTEOPENIA_HU,
+    OSTEOPOROSIS_HU,
+    SIDE_MM,
+    SIZE,
+    SMOOTH_PX,
+    TASK,
+)
 
 SLICES_PER_PATIENT = 3
 STORED_MIN_HU = -600.0  # below both windows
 SHIFTED_HU = ((35.0, OSTEOPOROSIS_HU), (OSTEOPOROSIS_HU, OSTEOPENIA_HU), (OSTEOPENIA_HU, 270.0))
-SCATTER_HU = (
-    20.0  # of the class around the HU: no HU tells the DXA class sharply (published class means lie 30 HU apart)
-)
+SCATTER_HU = 20.0  # of the class around the HU, which tells no DXA class sharply: published class means lie 30 HU apart
 MIN_COVERED = 0.9  # of the measured ellipse: less of it would leave the label in doubt
 MAX_MISPLACED_MM = 6.0  # beyond it the found body is not the measured one and is left as it is
 INDEX, INDEX_COLUMNS = "index.csv", ("file", "subject", "roi_x", "roi_y", "roi_hu")
@@ -205,6 +212,7 @@ MANIFEST: dict[str, object] = {
     "transforms": (
         {"name": "crop_vertebral_body", "parameters": {"side_mm": SIDE_MM}},
         {"name": "resize", "parameters": {"size": float(SIZE)}},
+        {"name": "smooth", "parameters": {"sd_mm": round(SMOOTH_PX * SIDE_MM / SIZE, 3)}},
         {"name": "window_s", "parameters": {"hu_min": -128.0, "hu_max": 1024.0}},
         {"name": "window_t", "parameters": {"hu_min": -450.0, "hu_max": 1024.0}},
         {"name": "clip"},

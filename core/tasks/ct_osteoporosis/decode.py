@@ -7,7 +7,7 @@ from core.clinical.grades import by_label, class_probabilities, graded_findings
 from core.imaging.display import to_grey
 from core.manifest import Manifest, OperatingPoint
 from core.records import Prediction, Regions, Study
-from core.tasks.ct_osteoporosis.locate import SPACING_MM, roi_mean
+from core.tasks.ct_osteoporosis.locate import pixel_spacing, roi_mean
 
 
 def decode(
@@ -36,6 +36,4 @@ def decode(
 
 def _roi_hu(study: Study, box: tuple[float, float, float, float]) -> float:
     x0, y0, x1, y1 = (edge - 0.5 for edge in box)  # edges of pixels, where roi_mean counts their centres
-    return roi_mean(
-        to_grey(study.frame), study.frame.spacing_mm or (SPACING_MM, SPACING_MM), (x0 + x1) / 2, (y0 + y1) / 2
-    )
+    return roi_mean(to_grey(study.frame), pixel_spacing(study), (x0 + x1) / 2, (y0 + y1) / 2)

@@ -10,8 +10,8 @@ from core.imaging.display import to_grey
 from core.imaging.kinds import resembles
 from core.imaging.quality import measure
 from core.manifest import Manifest
-from core.records import Check, Laterality, Study
-from core.tasks.ct_osteoporosis.locate import find_body, locate
+from core.records import Check, Laterality, Region, Study
+from core.tasks.ct_osteoporosis.locate import Body, find_body, pixel_spacing, region_around
 from core.tasks.ct_osteoporosis.prepare import crop_region
 from core.tasks.ct_osteoporosis.task import SIZE, TASK
 
@@ -33,16 +33,17 @@ def check(study: Study, manifest: Manifest, laterality: Laterality | None) -> li
     """
     if (wrong := _wrong_kind(study)) is not None:
         return [wrong]
-    quality = measure(study.frame)
-    readable = checks.readable(study.frame, quality)
+    readable = checks.readable(study.frame, measure(study.frame))
     if readable.outcome == "refused":
         return [readable]
+    hu, spacing = to_grey(study.frame), pixel_spacing(study)
+    body = find_body(hu, spacing)
     return [
         checks.known_population(study, manifest),
         Check("kind", "passed", mark("Axial CT slice in HU")),
         readable,
-        _body(study),
-        _metal(study),
+        _body(study, body),
+        _metal(study, region_around(hu, spacing, body)),
         checks.age(study, manifest),
         _kernel(study),
         _thickness(study),
@@ -64,10 +65,10 @@ def _wrong_kind(study: Study) -> Check | None:
     return None
 
 
-def _body(study: Study) -> Check:
+def _body(study: Study, body: Body | None) -> Check:
     if study.frame.spacing_mm is None:
         return Check("spacing_unknown", "confirm", mark("Pixel spacing not in the file: 0.8 mm is assumed"))
-    if find_body(to_grey(study.frame), study.frame.spacing_mm) is None:
+    if body is None:
         return Check("no_body", "confirm", mark("No vertebral body found: draw the region around it"))
     if study.tags.get("PatientPosition", "").upper()[2:3] == "P":
         words = mark("Prone patient: the vertebral body is sought as in a supine one; look whether the frame holds it")
@@ -75,8 +76,8 @@ def _body(study: Study) -> Check:
     return Check("body", "passed", mark("A vertebral body was found; look whether the frame holds it"))
 
 
-def _metal(study: Study) -> Check:
-    crop = crop_region(study, locate(study)[0], SIZE)
+def _metal(study: Study, region: Region) -> Check:
+    crop = crop_region(study, region, SIZE)
     if float(np.mean(crop > METAL_HU)) > METAL_SHARE:
         return Check(
             "implant", "confirm", mark("Metal or cement at the vertebra: such slices were not in the training data")

@@ -22,12 +22,11 @@ from core.imaging.contours import closed_paths, polar_samples
 from core.imaging.display import to_grey
 from core.imaging.resample import crop_resize
 from core.records import Laterality, Region, Regions, Study
-from core.tasks.ct_osteoporosis.task import SIDE_MM
+from core.tasks.ct_osteoporosis.task import ROI_MM, SIDE_MM
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
 SPACING_MM = 0.8  # of a file that tells none: a field of 410 mm
-ROI_MM = (17.0, 13.0)  # width and height of the ellipse in which trabecular bone is measured
 ROI_BEFORE_CANAL_MM = 16.0  # from its centre to the front wall of the canal
 N_ANGLES = 72
 ANGLES = np.arange(N_ANGLES, dtype=np.float64) * (
@@ -312,9 +311,17 @@ def locate(study: Study, laterality: Laterality | None = None) -> Regions:
         study: An axial slice; without a spacing, pixels of SPACING_MM are assumed.
         laterality: Of no meaning here.
     """
-    hu = to_grey(study.frame)
-    spacing = study.frame.spacing_mm or (SPACING_MM, SPACING_MM)
-    body = find_body(hu, spacing)
+    hu, spacing = to_grey(study.frame), pixel_spacing(study)
+    return (region_around(hu, spacing, find_body(hu, spacing)),)
+
+
+def pixel_spacing(study: Study) -> tuple[float, float]:
+    """Row and column spacing in mm, SPACING_MM where the file tells none."""
+    return study.frame.spacing_mm or (SPACING_MM, SPACING_MM)
+
+
+def region_around(hu: Array, spacing: tuple[float, float], body: Body | None) -> Region:
+    """The region that `locate` proposes for what `find_body` found."""
     x, y = (body.x, body.y) if body else _densest(hu, spacing)
     half_x, half_y = SIDE_MM / 2 / spacing[1], SIDE_MM / 2 / spacing[0]
-    return (Region((x + 0.5 - half_x, y + 0.5 - half_y, x + 0.5 + half_x, y + 0.5 + half_y)),)
+    return Region((x + 0.5 - half_x, y + 0.5 - half_y, x + 0.5 + half_x, y + 0.5 + half_y))

@@ -2,12 +2,14 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from core.imaging.display import to_grey
-from core.imaging.resample import crop_resize
+from core.imaging.imagenet import MEAN, SD
+from core.imaging.resample import crop_resize, grown
 from core.manifest import Manifest
 from core.records import Region, Regions, Study
-from core.tasks.ct_osteoporosis.task import HU_MAX, HU_MIN, MEAN, SD
+from core.tasks.ct_osteoporosis.task import HU_MAX, HU_MIN, SMOOTH_PX, SMOOTH_REACH
 
 
 def crop_region(study: Study, region: Region, size: int, context: float = 1.0) -> NDArray[np.float32]:
@@ -22,10 +24,17 @@ def crop_region(study: Study, region: Region, size: int, context: float = 1.0) -
     Returns:
         float32 (S, S) with S = round(size * context).
     """
-    x0, y0, x1, y1 = region.box_xyxy
-    grow_x, grow_y = (x1 - x0) * (context - 1) / 2, (y1 - y0) * (context - 1) / 2
     side = round(size * context)
-    return crop_resize(to_grey(study.frame), (x0 - grow_x, y0 - grow_y, x1 + grow_x, y1 + grow_y), (side, side))
+    return crop_resize(to_grey(study.frame), grown(region.box_xyxy, context), (side, side))
+
+
+def smooth(hu: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same sharpness for every reconstruction kernel and slice thickness: mean HU stay, noise and texture go.
+
+    Args:
+        hu: float32 (H, W) of a region as the network sees it.
+    """
+    return gaussian_filter(hu, SMOOTH_PX, truncate=SMOOTH_REACH, mode="nearest")
 
 
 def window(hu: NDArray[np.float32], name: str) -> NDArray[np.float32]:
@@ -48,7 +57,8 @@ def normalise(crops: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         float32 (N, 6, H, W): x_s, then x_t.
     """
-    parts = [(window(crops, name)[:, None] - MEAN) / SD for name in ("s", "t")]
+    smoothed = np.stack([smooth(crop) for crop in crops])
+    parts = [(window(smoothed, name)[:, None] - MEAN) / SD for name in ("s", "t")]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 

@@ -1,18 +1,19 @@
 """Declaration of the CT task, and the form its network input has: light enough for a machine that only trains."""
 
-import numpy as np
-
 from core.i18n import mark
 from core.task import Label, Reference, Task
 
 SIZE = 128  # side of the network input, pixels of 0.475 mm: finer than any of the scanners
 SIDE_MM = 60.8  # side of the examined region: the vertebral body and little else
 CONTEXT = 192 / 128  # side of a stored crop relative to the region
+ROI_MM = (17.0, 13.0)  # width and height of the ellipse in which trabecular bone is measured
+SMOOTH_PX, SMOOTH_REACH = (
+    3.0,
+    2.5,
+)  # SD of the smoothing, 1.4 mm: one sharpness for all kernels; cut off at 2.5 SD
 OSTEOPOROSIS_HU, OSTEOPENIA_HU = 110.0, 160.0  # Pickhardt 2013: up to 110 osteoporosis likely, above 160 unlikely
 HU_MAX = 1024.0
 HU_MIN = {"s": -128.0, "t": -450.0}  # lower ends of the two windows, equation 1 of the reference
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]  # of ImageNet
-SD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
 
 TASK = Task(
     id="ct_osteoporosis",

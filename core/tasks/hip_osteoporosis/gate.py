@@ -4,7 +4,7 @@ from core.i18n import mark
 from core.imaging import checks
 from core.imaging.display import to_grey
 from core.imaging.kinds import resembles
-from core.imaging.quality import Quality, measure
+from core.imaging.quality import Quality, count_metal_clips, measure
 from core.manifest import Manifest
 from core.records import Check, Laterality, Study
 from core.tasks.hip_osteoporosis.locate import is_pelvis
@@ -37,7 +37,7 @@ def check(study: Study, manifest: Manifest, laterality: Laterality | None) -> li
         kind,
         readable,
         checks.sharp(quality, MIN_SHARPNESS),
-        _metal(quality),
+        _metal(study, quality),
         _view(study),
         _side(study, laterality),
         checks.age(study, manifest),
@@ -70,16 +70,16 @@ def _kind(study: Study) -> Check:
     return Check("kind", "passed", mark("Radiograph of the hip"))
 
 
-def _metal(quality: Quality) -> Check:
+def _metal(study: Study, quality: Quality) -> Check:
     """Training excluded metal on the femur."""
     if quality.brightness_gap > MAX_BRIGHTNESS_GAP:
         return Check("implant", "confirm", mark("Metal implant: such films were excluded from training"))
-    if quality.metal_clips:
+    if clips := count_metal_clips(study.frame):
         return Check(
             "metal_clips",
             "confirm",
             mark("Small metal objects ({n}): such films were excluded from training"),
-            {"n": quality.metal_clips},
+            {"n": clips},
         )
     return Check("no_metal", "passed", mark("No metal found"))
 

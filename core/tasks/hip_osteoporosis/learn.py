@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from core.tasks.hip_osteoporosis.task import CONTEXT, MEAN, SD, SIZE, STORED_HIGH, STORED_LOW
+from core.engine.augment import turned
+from core.imaging.imagenet import MEAN, SD
+from core.tasks.hip_osteoporosis.task import CONTEXT, SIZE, STORED_HIGH, STORED_LOW
 
 ROTATION_DEGREES = 20.0
 BRIGHTNESS_SHARE, BRIGHTNESS_CHANGE = 0.3, 0.05
@@ -46,12 +47,6 @@ def augment(stored: Tensor, rng: np.random.Generator) -> Tensor:
     angle = np.deg2rad(rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES, n))
     zoom = (1 + rng.uniform(-SCALE, SCALE, n)) / CONTEXT
     shift = rng.uniform(-SHIFT, SHIFT, (n, 2)) * 2 / CONTEXT
-    rows = [
-        [zoom * np.cos(angle), -zoom * np.sin(angle), shift[:, 0]],
-        [zoom * np.sin(angle), zoom * np.cos(angle), shift[:, 1]],
-    ]
-    theta = torch.from_numpy(np.array(rows, np.float32).transpose(2, 0, 1).copy()).to(crops.device)
-    grid = functional.affine_grid(theta, [n, 1, SIZE, SIZE], align_corners=False)
-    turned = functional.grid_sample(crops[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
+    crops = turned(crops, SIZE, angle=angle, zoom=zoom, shift=shift)
     change = np.where(rng.random(n) < BRIGHTNESS_SHARE, rng.uniform(-BRIGHTNESS_CHANGE, BRIGHTNESS_CHANGE, n), 0)
-    return _to_input(turned + torch.from_numpy(change.astype(np.float32)).to(crops.device)[:, None, None])
+    return _to_input(crops + torch.from_numpy(change.astype(np.float32)).to(crops.device)[:, None, None])

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.imaging.display import to_display
-from core.imaging.resample import crop_resize
+from core.imaging.imagenet import MEAN, SD
+from core.imaging.resample import crop_resize, grown
 from core.manifest import Manifest
 from core.records import Region, Regions, Study
-from core.tasks.hip_osteoporosis.task import MEAN, SD
 
 LOW, HIGH = 1.0, 99.0
 
@@ -24,12 +24,10 @@ def crop_region(study: Study, region: Region, size: int, context: float = 1.0) -
     Returns:
         float32 (S, S) with S = round(size * context), not clipped.
     """
-    x0, y0, x1, y1 = region.box_xyxy
-    grow_x, grow_y = (x1 - x0) * (context - 1) / 2, (y1 - y0) * (context - 1) / 2
     side = round(size * context)
     shown = to_display(study.frame)
     grey = shown if shown.ndim == 2 else shown.mean(axis=2)
-    crop = crop_resize(grey, (x0 - grow_x, y0 - grow_y, x1 + grow_x, y1 + grow_y), (side, side))
+    crop = crop_resize(grey, grown(region.box_xyxy, context), (side, side))
     margin = (side - size) // 2
     low, high = np.percentile(crop[margin : margin + size, margin : margin + size], [LOW, HIGH])
     crop = (crop - low) / max(float(high - low), 1e-6)

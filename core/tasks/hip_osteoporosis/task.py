@@ -1,14 +1,10 @@
 """Declaration of the hip task, and the form its network input has: light enough for a machine that only trains."""
 
-import numpy as np
-
 from core.i18n import mark
 from core.task import Label, Reference, Task
 
 SIZE, CONTEXT = 224, 288 / 224  # side of the input, and side of a stored crop relative to the region
 STORED_LOW, STORED_HIGH = -0.25, 1.25  # range of the stored uint8 crops around the stretched [0, 1]
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]  # of ImageNet
-SD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
 
 TASK = Task(
     id="hip_osteoporosis",

@@ -24,8 +24,7 @@ def check(study: Study, manifest: Manifest, laterality: Laterality | None) -> li
     """
     if (wrong := _wrong_kind(study)) is not None:
         return [wrong]
-    quality = measure(study.frame)
-    readable = checks.readable(study.frame, quality)
+    readable = checks.readable(study.frame, measure(study.frame))
     if readable.outcome == "refused":
         return [readable]
     return [

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from core.engine.augment import turned
 from core.tasks.knee_djd.task import STORED_STEP
 
 ROTATION_DEGREES = 8.0
@@ -35,13 +35,6 @@ def augment(stored: Tensor, rng: np.random.Generator) -> Tensor:
     angle = np.deg2rad(rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES, n))
     zoom = 1 + rng.uniform(-SCALE, SCALE, n)
     shift = rng.uniform(-SHIFT, SHIFT, (n, 2)) * 2
-    rows = [
-        [zoom * np.cos(angle), -zoom * np.sin(angle), shift[:, 0]],
-        [zoom * np.sin(angle), zoom * np.cos(angle), shift[:, 1]],
-    ]
-    theta = torch.from_numpy(np.array(rows, np.float32).transpose(2, 0, 1).copy()).to(stored.device)
-    grid = functional.affine_grid(theta, [n, 1, side, side], align_corners=False)
-    ratios = (stored.float() * STORED_STEP)[:, None]
-    turned = functional.grid_sample(ratios, grid, padding_mode="border", align_corners=False)[:, 0]
+    ratios = turned(stored.float() * STORED_STEP, side, angle=angle, zoom=zoom, shift=shift)
     gain = torch.from_numpy((1 + rng.uniform(-GAIN, GAIN, n)).astype(np.float32)).to(stored.device)
-    return _to_input(turned * gain[:, None, None])
+    return _to_input(ratios * gain[:, None, None])
