@@ -151,6 +151,21 @@ Regions = tuple[Region, ...]
 
 
 @dataclass(frozen=True)
+class Lesion:
+    """One connected piece of a finding's mask.
+
+    Attributes:
+        box_xyxy: Around it, pixels of the frame.
+        area_px: Pixels of the frame.
+        probability: The highest in it.
+    """
+
+    box_xyxy: Box
+    area_px: float
+    probability: float
+
+
+@dataclass(frozen=True)
 class Finding:
     """One reported thing. Same keys in every task and in JSON.
 
@@ -159,6 +174,7 @@ class Finding:
         probability: The score that the operating point is compared with: of the label, or of it and every higher grade.
         positive: At or above the operating point.
         grade: The most probable grade as a place among the labels, and `probabilities` of all of them, where labels are grades.
+        mask: Boolean (H, W) of the frame, and its pieces in `lesions`, largest first, where places are found.
     """
 
     label: str
@@ -169,6 +185,7 @@ class Finding:
     grade: int | None = None
     probabilities: Mapping[str, float] | None = None
     mask: NDArray[np.bool_] | None = None
+    lesions: tuple[Lesion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -271,60 +288,6 @@ class PatientResult:
 
 
 @dataclass(frozen=True)
-class Phantom:
-    """A synthetic study with exactly known truth.
-
-    Attributes:
-        pixels: float32 (H, W): detector signal in [0, 1] ("relative"), HU, or counts.
-        truth: Cause, marker values, boxes and labels by name.
-        markers: The true marker values an ideal observer may use, in fixed order.
-        meta: DICOM attributes to write by keyword (side, age, sex, weight, spacing ...).
-        unit: Of `pixels`.
-        posterior: The second view of a whole-body scan, as the file stores it; None for other images.
-    """
-
-    pixels: NDArray[np.float32]
-    truth: Mapping[str, object]
-    markers: Mapping[str, float]
-    meta: Mapping[str, object]
-    unit: Literal["relative", "HU", "counts"] = "relative"
-    posterior: NDArray[np.float32] | None = None
-
-    @property
-    def stored(self) -> NDArray[np.uint16]:
-        """Pixels as a file holds them: 12 bits, 12 bits of HU + 1024, or counts; (H, W), or (2, H, W) with a posterior view."""
-        planes = self.pixels if self.posterior is None else np.stack([self.pixels, self.posterior])
-        scaled = planes * 4095 if self.unit == "relative" else planes + 1024 if self.unit == "HU" else planes
-        return np.rint(np.clip(scaled, 0, 65535 if self.unit == "counts" else 4095)).astype(np.uint16)
-
-    def study(self) -> Study:
-        """The phantom as the reader would give it, without a detour through a file."""
-        first = self.stored if self.posterior is None else self.stored[0]
-        pixels = first.astype(np.float32) - (1024 if self.unit == "HU" else 0)
-        spacing = float(str(self.meta["PixelSpacing"]))
-        age, weight = self.meta.get("PatientAge"), self.meta.get("PatientWeight")
-        return Study(
-            frames=(Frame(pixels, self.unit, (spacing, spacing), WINDOWS[self.unit]),),
-            file_sha256="0" * 64,
-            container="dicom",
-            tags={key: str(value) for key, value in self.meta.items() if key in STUDY_TAGS and value != ""},
-            age_years=None if age is None else float(str(age)),
-            weight_kg=None if weight is None else float(str(weight)),
-            sex=str(self.meta["PatientSex"]),
-            is_phantom=True,
-        )
-
-
-WINDOWS: dict[str, tuple[float, float] | None] = {"relative": (2048.0, 4096.0), "HU": (200.0, 700.0), "counts": None}
-"""Display window (center, width) that a phantom file of each unit asks for."""
-STUDY_TAGS = (
-    *("Modality", "BodyPartExamined", "ViewPosition", "Laterality", "KneeJointId"),
-    *("SliceThickness", "ConvolutionKernel", "KVP", "ContrastBolusAgent", "SlicePosition"),
-)
-"""Attributes of a phantom that are also tags of a study."""
-
-
-@dataclass(frozen=True)
 class LabelledCase:
     """A study with its reference label, for training and evaluation.
 
@@ -337,6 +300,7 @@ class LabelledCase:
         regions: The one region that is labelled; None = the one that the task proposes.
         reference: A measured value that the answer is compared with (mean HU of the vertebral body); None without one.
         centre_xy: Where the labelled region truly lies, pixels; None where nobody marked it.
+        label_map: uint8 (H, W) of the frame, the class of every pixel; None where only the image has a label.
     """
 
     case_id: str
@@ -347,3 +311,4 @@ class LabelledCase:
     regions: Regions | None = None
     reference: float | None = None
     centre_xy: tuple[float, float] | None = None
+    label_map: NDArray[np.uint8] | None = None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from core.engine.loader import Model
 from core.engine.networks.split import Activations, SplitNetwork
 from core.manifest import Manifest, dump_manifest
-from core.records import Phantom
+from core.phantom import Phantom
 from core.tasks.hip_osteoporosis.phantom import make_phantom
 
 N_PHANTOMS, N_KEPT = 360, 100

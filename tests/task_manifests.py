@@ -13,18 +13,19 @@ def manifest_of(task_id: str, kind: DataKind = "phantom") -> Manifest:
     """As `core.training.publish` would write it, with the figures of `factory.manifest_facts`.
 
     Args:
-        task_id: Whose data.MANIFEST to take over.
+        task_id: Whose data.MANIFEST to take over; a segmenter, which declares no cuts, has an operating point a label.
         kind: What the weights were trained on.
     """
     declared = registry.part(task_id, "data").MANIFEST
     facts = manifest_facts()
     point = facts["operating_points"][0]
+    cuts = declared.get("cuts") or [(label, label, "") for label in declared["labels"]]
     return make_manifest(
         task=task_id,
         input=declared["input"],
         transforms=declared["transforms"],
         labels=declared["labels"],
-        operating_points=[{**point, "id": name, "label": label} for name, label, _ in declared["cuts"]],
+        operating_points=[{**point, "id": name, "label": label} for name, label, _ in cuts],
         provenance={**facts["provenance"], "labels": dict.fromkeys(declared["labels"], kind)},
         eligible_age_years=declared["eligible_age_years"],
     )

@@ -18,7 +18,8 @@ from core.cli.main import main
 from core.cli.options import read_options
 from core.io.phantom_matlab import write_matlab
 from core.io.reader import shared_reader
-from core.records import Phantom, Study
+from core.phantom import Phantom
+from core.records import Study
 from core.reports.result_json import to_json
 from core.screening import load, screen
 from core.tasks.knee_djd.phantom import make_phantom as make_knees

@@ -13,7 +13,8 @@ import pytest
 from core.cli.main import main
 from core.errors import UsageError
 from core.io.phantom_file import write_dicom
-from core.records import LabelledCase, Phantom
+from core.phantom import Phantom
+from core.records import LabelledCase
 from core.tasks.ct_osteoporosis.data import (
     background_cases,
     evaluation_cases,

@@ -7,7 +7,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from core.imaging.drawing import Canvas, field
-from core.records import Phantom
+from core.phantom import Phantom
 from core.tasks.ct_osteoporosis.phantom import MARKERS, SAMPLES, SLICE_SD, make_phantom, make_sample
 from core.tasks.ct_osteoporosis.phantom.patient import DXA_SD, T_MEAN, T_SD, draw_markers
 from core.tasks.ct_osteoporosis.task import SIDE_MM

@@ -13,7 +13,8 @@ from task_manifests import manifest_of
 from core.errors import UsageError
 from core.imaging.imagenet import MEAN, SD
 from core.io.phantom_file import write_dicom
-from core.records import Frame, LabelledCase, Phantom, Region, Study
+from core.phantom import Phantom
+from core.records import Frame, LabelledCase, Region, Study
 from core.tasks.ct_osteoporosis import learn
 from core.tasks.ct_osteoporosis.data import training_array
 from core.tasks.ct_osteoporosis.decode import decode

@@ -13,7 +13,8 @@ from core import registry
 from core.imaging.display import to_bytes, to_display
 from core.io.phantom_file import write_dicom
 from core.io.phantom_matlab import write_matlab
-from core.records import Gate, Phantom, Study
+from core.phantom import Phantom
+from core.records import Gate, Study
 
 TASKS = ("hip_osteoporosis", "ct_osteoporosis", "knee_djd")
 WRONG_KIND = {"modality", "body_part", "colour", "no_hu", "no_counts", "other_kind", "kind_unknown"}

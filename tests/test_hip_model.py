@@ -14,7 +14,8 @@ from core.engine.explain import explain
 from core.engine.loader import Model
 from core.engine.runner import run
 from core.manifest import DEMO_STATEMENT
-from core.records import Phantom, Study
+from core.phantom import Phantom
+from core.records import Study
 from core.tasks.hip_osteoporosis import decode
 from core.tasks.hip_osteoporosis.data import phantom_cases
 from core.tasks.hip_osteoporosis.locate import locate

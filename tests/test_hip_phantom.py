@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from core.imaging.display import to_display
-from core.records import Phantom
+from core.phantom import Phantom
 from core.tasks.hip_osteoporosis.data import phantom_cases
 from core.tasks.hip_osteoporosis.phantom import (
     MARKERS,

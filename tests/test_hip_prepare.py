@@ -13,7 +13,8 @@ from torchvision.models import ResNet18_Weights
 from core.imaging.display import to_bytes, to_display
 from core.imaging.imagenet import MEAN, SD
 from core.io.phantom_file import write_dicom
-from core.records import LabelledCase, Phantom, Region, Study
+from core.phantom import Phantom
+from core.records import LabelledCase, Region, Study
 from core.tasks.hip_osteoporosis import learn
 from core.tasks.hip_osteoporosis.data import training_array
 from core.tasks.hip_osteoporosis.decode import decode

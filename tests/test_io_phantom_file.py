@@ -8,13 +8,13 @@ from io import BytesIO
 import numpy as np
 import pydicom
 import pytest
-from io_files import read
+from io_files import read, rgb_picture
 from numpy.testing import assert_array_equal
 
 from core.errors import UsageError
 from core.io.phantom_file import patient_id, write_dicom
 from core.io.phantom_matlab import write_matlab
-from core.records import Phantom
+from core.phantom import Phantom
 
 
 def radiograph() -> Phantom:
@@ -63,6 +63,19 @@ def bone_scan(**more: object) -> Phantom:
     }
     y, x = np.mgrid[:1024, :256].astype(np.float32)
     return Phantom(y * 7 + x, {}, {}, meta | more, "counts", y * 60 + x)
+
+
+def fundus(shape: tuple[int, int] = (48, 64), **more: object) -> Phantom:
+    meta = {
+        "Modality": "OP",
+        "BodyPartExamined": "EYE",
+        "Laterality": "L",
+        "PatientID": "PHANTOM-eye",
+        "StudyDate": "20240229",
+        "PatientSex": "F",
+        "PatientAge": 58,
+    }
+    return Phantom(rgb_picture(shape), {}, {}, meta | more, "rgb")
 
 
 def test_radiograph_has_the_bytes_it_had_before_other_images_could_be_written() -> None:
@@ -129,7 +142,7 @@ def test_slices_of_one_patient_share_the_series() -> None:
     assert patient_id(slice_of_ct()) != patient_id(replace(second, meta=slice_of_ct().meta))
 
 
-@pytest.mark.parametrize("phantom", [slice_of_ct(), bone_scan()])
+@pytest.mark.parametrize("phantom", [slice_of_ct(), bone_scan(), fundus()])
 def test_only_a_radiograph_is_stored_inverted(phantom: Phantom) -> None:
     with pytest.raises(UsageError):
         write_dicom(phantom, monochrome1=True)
@@ -141,7 +154,7 @@ def test_only_a_radiograph_is_stored_inverted(phantom: Phantom) -> None:
 @pytest.mark.parametrize("kind", ["dicom", "5", "7.3"])
 def test_both_views_come_back_from_every_container(kind: str) -> None:
     phantom = bone_scan()
-    data = write_dicom(phantom) if kind == "dicom" else write_matlab(phantom, kind)  # type: ignore[arg-type]
+    data = write_dicom(phantom) if kind == "dicom" else write_matlab(phantom, kind)
     anterior, posterior = read(data), read(data, 1)
     assert phantom.posterior is not None
     assert_array_equal(anterior.frame.pixels, phantom.pixels)
@@ -173,15 +186,46 @@ def test_a_single_view() -> None:
 def test_matlab_without_knee_codes() -> None:
     phantom = bone_scan(KneeJointId="")
     for version in ("5", "7.3"):
-        study = read(write_matlab(phantom, version))  # type: ignore[arg-type]
+        study = read(write_matlab(phantom, version))
         assert not {"KneeJointId", "KneeJointName"} & {*study.tags}
 
 
-def test_same_bytes_at_another_time() -> None:
-    phantom = bone_scan()
+# --- fundus photograph -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (47, 63)])
+def test_photograph_comes_back_in_colour(shape: tuple[int, int]) -> None:
+    phantom = fundus(shape)
+    study = read(write_dicom(phantom))
+    assert study.frame.pixels.dtype == np.uint8
+    assert_array_equal(study.frame.pixels, phantom.pixels)
+    assert (study.frame.unit, study.frame.spacing_mm, study.frame.window) == ("rgb", None, None)
+    assert (study.laterality, study.is_phantom, study.notes) == ("L", True, ())
+    assert (study.age_years, study.sex) == (58, "F")
+    direct = phantom.study()
+    assert_array_equal(direct.frame.pixels, study.frame.pixels)
+    assert (direct.frame.unit, direct.frame.spacing_mm, direct.frame.window) == ("rgb", None, None)
+    assert direct.laterality == "L"
+
+
+def test_ophthalmic_header() -> None:
+    header = pydicom.dcmread(BytesIO(write_dicom(fundus(PixelSpacing=0.01))))
+    assert header.SOPClassUID == "1.2.840.10008.5.1.4.1.1.77.1.5.1"
+    assert list(header.ImageType) == ["DERIVED", "SECONDARY", "", "COLOR", "PHANTOM"]
+    assert (header.Modality, header.ImageLaterality, header.PhotometricInterpretation) == ("OP", "L", "RGB")
+    assert (header.SamplesPerPixel, header.BitsAllocated, header.BitsStored, header.PlanarConfiguration) == (3, 8, 8, 0)
+    assert (str(header.PatientName), header.PatientID, header.BurnedInAnnotation) == ("PHANTOM", "PHANTOM-eye", "NO")
+    assert [float(mm) for mm in header.PixelSpacing] == [0.01, 0.01]
+    assert not {"ViewPosition", "WindowCenter", "RescaleSlope"} & {*header.dir()}
+
+
+@pytest.mark.parametrize("phantom", [bone_scan(), fundus()])
+def test_same_bytes_at_another_time(phantom: Phantom) -> None:
 
     def digests() -> list[str]:
-        files = [write_dicom(phantom), write_matlab(phantom, "5"), write_matlab(phantom, "7.3")]
+        files = [write_dicom(phantom)]
+        if phantom.unit == "counts":
+            files += [write_matlab(phantom, version) for version in ("5", "7.3")]
         return [hashlib.sha256(file).hexdigest() for file in files]
 
     first = digests()

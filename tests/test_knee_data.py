@@ -16,7 +16,8 @@ from core.cli.main import main
 from core.errors import UsageError
 from core.io.phantom_file import write_dicom
 from core.io.phantom_matlab import write_matlab
-from core.records import Frame, Phantom, Study
+from core.phantom import Phantom
+from core.records import Frame, Study
 from core.tasks.knee_djd.data import evaluation_cases, folder_cases, grades_of, phantom_cases
 from core.tasks.knee_djd.locate import locate
 from core.tasks.knee_djd.phantom import make_phantom

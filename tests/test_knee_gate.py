@@ -13,7 +13,8 @@ from task_manifests import manifest_of
 from core.imaging.display import to_bytes, to_display
 from core.io.phantom_file import write_dicom
 from core.io.phantom_matlab import write_matlab
-from core.records import Check, Gate, Phantom, Study
+from core.phantom import Phantom
+from core.records import Check, Gate, Study
 from core.tasks.knee_djd.gate import check
 from core.tasks.knee_djd.locate import locate
 from core.tasks.knee_djd.phantom import SAMPLES, make_phantom, make_sample

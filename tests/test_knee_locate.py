@@ -9,7 +9,8 @@ import pytest
 from io_files import read
 from scipy.stats import spearmanr
 
-from core.records import Frame, Phantom, Region, Study
+from core.phantom import Phantom
+from core.records import Frame, Region, Study
 from core.tasks.knee_djd.locate import locate, locate_seed, shaft_reference, uptake_ratio
 from core.tasks.knee_djd.phantom import make_phantom
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from core.records import Phantom
+from core.phantom import Phantom
 from core.tasks.knee_djd.phantom import (
     COMPARTMENTS,
     GRADE_SHARES,

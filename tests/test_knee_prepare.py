@@ -12,7 +12,8 @@ from task_manifests import manifest_of
 from core.errors import ScreeningError, UsageError
 from core.io.phantom_file import write_dicom
 from core.io.phantom_matlab import write_matlab
-from core.records import Frame, LabelledCase, Phantom, Region, Study
+from core.phantom import Phantom
+from core.records import Frame, LabelledCase, Region, Study
 from core.tasks.knee_djd import learn
 from core.tasks.knee_djd.data import training_array
 from core.tasks.knee_djd.decode import decode

@@ -1,6 +1,7 @@
 """Words: every message id is translated, with the same placeholders; nothing is left over."""
 
 import string
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from core.i18n import LANGUAGES, Translator, catalogue_folders, choose_language
 from tools.words import LANGUAGES as TRANSLATED
 from tools.words import extracted, read
 
+catalogue = cache(read)  # parsing takes long, and every message asks
 MESSAGES = [(folder, message) for folder, messages in extracted().items() for message in messages]
 
 
@@ -18,7 +20,9 @@ def placeholders(text: str) -> set[str]:
 
 @pytest.mark.parametrize("language", TRANSLATED)
 def test_every_message_is_translated(language: str) -> None:
-    missing = [message for folder, message in MESSAGES if not read(folder / f"{language}.po", language).get(message)]
+    missing = [
+        message for folder, message in MESSAGES if not catalogue(folder / f"{language}.po", language).get(message)
+    ]
     assert missing == []
 
 
@@ -27,7 +31,7 @@ def test_translations_keep_their_placeholders(language: str) -> None:
     wrong = [
         message
         for folder, message in MESSAGES
-        if placeholders(message) != placeholders(read(folder / f"{language}.po", language).get(message, message))
+        if placeholders(message) != placeholders(catalogue(folder / f"{language}.po", language).get(message, message))
     ]
     assert wrong == []
 

@@ -10,7 +10,7 @@ import numpy as np
 from core import registry
 from core.cli.options import read_options
 from core.errors import UsageError
-from core.records import Phantom
+from core.phantom import Phantom
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

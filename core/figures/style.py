@@ -15,6 +15,9 @@ NEGATIVE = "#2A9D8F"
 POSITIVE = "#C1443C"
 NEUTRAL = "#8A99A8"
 HIGHLIGHT = "#E9A23B"
+# Lesions by label, on a photograph and in every curve: far from each other and from an orange retina for every kind of colour
+# vision, with a contrast of 3 to the page of either theme.
+LABEL_COLOURS = {"haemorrhage": "#8B3DFF", "exudate": "#12A1B8"}
 
 FONTS = "Source Sans, Noto Sans TC, Noto Sans KR, sans-serif"
 TEXT_PX = 15  # read from the back of a room on a projector 1024 pixels wide

@@ -1,11 +1,18 @@
 """From modality values to display values in [0, 1]."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.records import Box, Frame
+
+_BAND = 256
+
+
+def bands(n_rows: int) -> Iterator[slice]:
+    """Rows of a picture, some at a time: intermediate values of a photograph of 12 million pixels would take gigabytes."""
+    yield from (slice(start, start + _BAND) for start in range(0, n_rows, _BAND))
 
 
 def apply_window(pixels: NDArray[np.float32], center: float, width: float) -> NDArray[np.float32]:
@@ -42,7 +49,8 @@ def to_grey(frame: Frame) -> NDArray[np.float32]:
         float32 (H, W).
     """
     if frame.unit == "rgb":
-        return (frame.pixels @ np.array([0.299, 0.587, 0.114])).astype(np.float32)
+        red, green, blue = (frame.pixels[:, :, channel].astype(np.float32) for channel in range(3))
+        return np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
     return frame.pixels.astype(np.float32, copy=False)
 
 
@@ -75,4 +83,7 @@ def regions_window(frame: Frame, boxes: Sequence[Box]) -> tuple[float, float]:
 
 def to_bytes(display: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Display values in [0, 1] as uint8, rounded."""
-    return (np.clip(display, 0, 1) * 255 + 0.5).astype(np.uint8)
+    result = np.empty(display.shape, np.uint8)
+    for rows in bands(len(display)):
+        result[rows] = np.clip(display[rows], 0, 1) * 255 + 0.5
+    return result

@@ -1,13 +1,15 @@
 """Pictures of an image with its explanation, region or mask on it."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+from scipy.ndimage import binary_dilation
 
-from core.imaging.display import to_bytes
+from core.imaging.display import bands, to_bytes
 from core.records import Heatmap, Region, Regions
 
 # Control points of the inferno colour map (van der Walt and Smith 2015), 0 to 1
@@ -64,12 +66,37 @@ def blend(picture: NDArray[np.uint8], heatmaps: tuple[Heatmap, ...], strength: f
     Returns:
         uint8 (H, W, 3).
     """
-    result: NDArray[np.floating[Any]] = picture.astype(np.float32)
-    for heatmap in heatmaps:
-        if heatmap.has_evidence:
-            placed = _placed(heatmap, heatmap.region, picture.shape[:2])
-            alpha = (strength * np.sqrt(placed))[:, :, None]
-            result = (1 - alpha) * result + alpha * colour_map(placed)
+    placed = [_placed(heatmap, heatmap.region, picture.shape[:2]) for heatmap in heatmaps if heatmap.has_evidence]
+    result = np.empty_like(picture)
+    for rows in bands(len(picture)):
+        part: NDArray[np.floating[Any]] = picture[rows].astype(np.float32)
+        for values in placed:
+            alpha = (strength * np.sqrt(values[rows]))[:, :, None]
+            part = (1 - alpha) * part + alpha * colour_map(values[rows])
+        result[rows] = np.rint(part)
+    return result
+
+
+def paint_masks(
+    picture: NDArray[np.uint8], masks: Sequence[tuple[NDArray[np.bool_], str]], strength: float
+) -> NDArray[np.uint8]:
+    """Fill masks with their colours and outline them, so that a small one is seen at any opacity.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        masks: Boolean masks of any size that shows the same frame, each with a colour as "#rrggbb".
+        strength: Opacity of the fill, 0 to 1; at 0 there is no outline either.
+    """
+    rows, columns = picture.shape[:2]
+    result = picture.astype(np.float32)
+    for mask, colour in masks:
+        # a piece smaller than a pixel of the picture still gives one
+        share = np.asarray(Image.fromarray(mask.astype(np.float32)).resize((columns, rows), Image.Resampling.BOX))
+        filled = share > (0.25 if mask.shape[0] > rows else 0.5)
+        outline = binary_dilation(filled) & ~filled
+        rgb = np.array(ImageColor.getrgb(colour), np.float32)
+        alpha = strength * filled + min(1.0, 2 * strength) * outline
+        result += alpha[:, :, None] * (rgb - result)
     return np.rint(result).astype(np.uint8)
 
 

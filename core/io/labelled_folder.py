@@ -41,7 +41,7 @@ def studies(folder: Path, rows: list[Row], excluded: Counter[str] | None = None)
     root = folder.resolve()
     for number, row in enumerate(rows, start=1):
         try:
-            study = shared_reader().read(_inside(root, row["file"]).read_bytes())
+            study = shared_reader().read(inside_folder(root, row["file"]).read_bytes())
         except (ScreeningError, OSError) as error:
             reason = error.code if isinstance(error, ScreeningError) else "cannot be opened"
             print(f"row {number}: left out, {reason}", file=sys.stderr)
@@ -53,8 +53,8 @@ def studies(folder: Path, rows: list[Row], excluded: Counter[str] | None = None)
         yield number, row, study
 
 
-def _inside(root: Path, name: str) -> Path:
-    """A file below the folder.
+def inside_folder(root: Path, name: str) -> Path:
+    """A file below the folder that a row of a table names.
 
     Raises:
         UsageError: The name leads elsewhere, or is none.

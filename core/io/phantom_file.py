@@ -3,22 +3,30 @@
 import hashlib
 import io
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     CTImageStorage,
     ExplicitVRLittleEndian,
     NuclearMedicineImageStorage,
+    OphthalmicPhotography8BitImageStorage,
     generate_uid,
 )
 
 from core.errors import UsageError
 from core.io.nuclear import VIEWS
-from core.records import WINDOWS, Phantom
+from core.phantom import WINDOWS, Phantom
 
-SOP_CLASSES = {"CR": ComputedRadiographyImageStorage, "CT": CTImageStorage, "NM": NuclearMedicineImageStorage}
-# What the image type says between "derived, secondary" and "phantom" (PS3.3 C.8.2.1.1.1 and C.8.4.9.1.1).
-_IMAGE_TYPES = {"CR": [], "CT": ["AXIAL"], "NM": ["WHOLE BODY", "EMISSION"]}
+SOP_CLASSES = {
+    "CR": ComputedRadiographyImageStorage,
+    "CT": CTImageStorage,
+    "NM": NuclearMedicineImageStorage,
+    "OP": OphthalmicPhotography8BitImageStorage,
+}
+# What the image type says between "derived, secondary" and "phantom" (PS3.3 C.8.2.1.1.1, C.8.4.9.1.1 and C.8.17.2.1.4).
+_IMAGE_TYPES = {"CR": [], "CT": ["AXIAL"], "NM": ["WHOLE BODY", "EMISSION"], "OP": ["", "COLOR"]}
 _AS_THEY_ARE = (
     "Modality",
     "BodyPartExamined",
@@ -42,7 +50,9 @@ def patient_id(phantom: Phantom) -> str:
 
 
 def write_dicom(phantom: Phantom, *, monochrome1: bool = False) -> bytes:
-    """A file of 12 bits, or of 16 for counts: CR, a CT slice, or an NM whole-body scan of one or two frames, anterior first.
+    """A file of 12 bits, of 16 for counts or of 8 for each colour.
+
+    It is a CR, a CT slice, an NM whole-body scan of one or two frames, anterior first, or an ophthalmic photograph (OP).
 
     The same phantom gives the same bytes.
 
@@ -52,22 +62,17 @@ def write_dicom(phantom: Phantom, *, monochrome1: bool = False) -> bytes:
         monochrome1: Store a radiograph inverted, low = bright.
 
     Raises:
-        UsageError: `monochrome1` for HU or counts, whose stored values have a meaning.
+        UsageError: `monochrome1` for HU or counts, whose stored values have a meaning, or for colours.
     """
     if monochrome1 and phantom.unit != "relative":
         raise UsageError("only a radiograph can be stored inverted")
     file = _empty_file(phantom)
-    stored = phantom.stored
-    file.PixelSpacing = [phantom.meta["PixelSpacing"]] * 2
-    file.Rows, file.Columns = stored.shape[-2:]
-    bits = 16 if phantom.unit == "counts" else 12
-    file.SamplesPerPixel, file.BitsAllocated, file.BitsStored, file.HighBit = 1, 16, bits, bits - 1
-    file.PixelRepresentation = 0
-    window = WINDOWS[phantom.unit]
-    if window is not None:
-        file.WindowCenter, file.WindowWidth = (f"{value:g}" for value in window)
-    file.PhotometricInterpretation = "MONOCHROME1" if monochrome1 else "MONOCHROME2"
-    file.PixelData = (4095 - stored if monochrome1 else stored).astype("<u2").tobytes()
+    if "PixelSpacing" in phantom.meta:
+        file.PixelSpacing = [phantom.meta["PixelSpacing"]] * 2
+    if phantom.unit == "rgb":
+        _store_colours(file, phantom.stored)
+    else:
+        _store_grey(file, phantom, monochrome1)
     if phantom.unit == "HU":
         file.RescaleSlope, file.RescaleIntercept, file.RescaleType = "1", "-1024", "HU"
     if "SlicePosition" in phantom.meta:
@@ -77,6 +82,28 @@ def write_dicom(phantom: Phantom, *, monochrome1: bool = False) -> bytes:
     buffer = io.BytesIO()
     file.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def _store_grey(file: Dataset, phantom: Phantom, monochrome1: bool) -> None:
+    stored = phantom.stored
+    file.Rows, file.Columns = stored.shape[-2:]
+    bits = 16 if phantom.unit == "counts" else 12
+    file.SamplesPerPixel, file.BitsAllocated, file.BitsStored, file.HighBit = 1, 16, bits, bits - 1
+    file.PixelRepresentation = 0
+    if phantom.unit in WINDOWS:
+        file.WindowCenter, file.WindowWidth = (f"{value:g}" for value in WINDOWS[phantom.unit])
+    file.PhotometricInterpretation = "MONOCHROME1" if monochrome1 else "MONOCHROME2"
+    file.PixelData = (4095 - stored if monochrome1 else stored).astype("<u2").tobytes()
+
+
+def _store_colours(file: Dataset, stored: NDArray[np.unsignedinteger]) -> None:
+    """One photograph, colour by pixel (PS3.3 C.8.17.2)."""
+    file.NumberOfFrames, (file.Rows, file.Columns) = 1, stored.shape[:2]
+    file.SamplesPerPixel, file.BitsAllocated, file.BitsStored, file.HighBit = 3, 8, 8, 7
+    file.PixelRepresentation, file.PlanarConfiguration, file.PhotometricInterpretation = 0, 0, "RGB"
+    file.LossyImageCompression = "00"
+    data = stored.tobytes()
+    file.PixelData = data + b"\0" * (len(data) % 2)  # a value has an even number of bytes
 
 
 def _digest(phantom: Phantom) -> str:
@@ -106,7 +133,9 @@ def _empty_file(phantom: Phantom) -> FileDataset:
     if "PatientAge" in phantom.meta:
         file.PatientAge = f"{int(str(phantom.meta['PatientAge'])):03d}Y"
     if modality == "CR":
-        file.ViewPosition, file.ImageLaterality = (str(phantom.meta[word]) for word in ("ViewPosition", "Laterality"))
+        file.ViewPosition = str(phantom.meta["ViewPosition"])
+    if modality in ("CR", "OP"):
+        file.ImageLaterality = str(phantom.meta["Laterality"])
     return file
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.io.matlab import HDF5_VERSION, KNEE_CODES, PHANTOM_NAME, USER_BLOCK
-from core.records import Phantom
+from core.phantom import Phantom
 
 _TEXT_BYTES = 116  # of the header, which writers fill with the date
 _HEADER_BYTES = 128

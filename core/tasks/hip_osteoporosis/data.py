@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from core.i18n import mark
 from core.io.labelled_folder import grade, labelled, studies, truth_table
-from core.records import LabelledCase, Phantom
+from core.phantom import Phantom
+from core.records import LabelledCase
 from core.tasks.hip_osteoporosis.locate import locate
 from core.tasks.hip_osteoporosis.phantom import make_phantom
 from core.tasks.hip_osteoporosis.prepare import crop_region

@@ -20,7 +20,8 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from core.i18n import mark
 from core.imaging.drawing import Array, blob, capsule, path_length, stripes
-from core.records import Laterality, Phantom
+from core.phantom import Phantom
+from core.records import Laterality
 from core.tasks.hip_osteoporosis.locate import region_box
 
 Implant = Literal["nail", "screws", "plate"]

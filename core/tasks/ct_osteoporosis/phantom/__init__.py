@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from core.clinical.osteoporosis import WhoClass, who_class
 from core.i18n import mark
 from core.imaging.drawing import Canvas
-from core.records import Phantom
+from core.phantom import Phantom
 from core.tasks.ct_osteoporosis.phantom.patient import (
     KERNELS,
     SHAPE,

@@ -20,7 +20,7 @@ from scipy.special import ndtr
 
 from core.i18n import mark
 from core.imaging.drawing import field
-from core.records import Phantom
+from core.phantom import Phantom
 from core.tasks.knee_djd.phantom.body import (
     MM,
     SHAPE,

@@ -1,0 +1,90 @@
+"""Explanations of one detected box: `engine.explain` on the detector seen through that box. No hook on a shared network.
+
+The score that is explained is the log odds of the label in the fixed box, by the ROI head alone: it moves smoothly with the
+image, where the detection itself may jump to another proposal or vanish.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.engine.explain import RawMap, explain
+from core.engine.loader import Model
+from core.engine.networks.detector import Box, BoxView, Detector, PyramidView
+from core.engine.runner import Run, place_in_queue
+from core.errors import UsageError
+
+
+def _detector(model: Model) -> Detector:
+    if not isinstance(model.network, Detector):
+        raise UsageError(f"explanation of a box by {type(model.network).__name__}; wanted: a detector")
+    return model.network
+
+
+def score_of(label: int) -> Callable[[Tensor], Tensor]:
+    """From the log odds in a box to those of `label`."""
+    return lambda row: row[label]
+
+
+def through_box(model: Model, done: Run, method: str, box: Box) -> tuple[Model, Run]:
+    """A detector and its run as seen through one box, for `explain` and `faithfulness.check_map` with `score_of(label)`.
+
+    Ablation-CAM switches off channels of the pyramid map that the box is pooled from, which is all of the pyramid that the score
+    depends on; the other methods look at the last layer of the backbone, or at the pixels.
+
+    Raises:
+        UsageError: A box without height or width; a network that is no detector.
+        BusyError: No place in the queue became free in time.
+    """
+    view = (PyramidView if method == "ablation_cam" else BoxView)(_detector(model), box)
+    with place_in_queue(), torch.no_grad():
+        activations = view.of(done.activations)
+    return replace(model, network=view.eval()), replace(done, activations=activations)
+
+
+def explain_box(model: Model, done: Run, index: int, method: str, box: Box, label: int) -> RawMap:
+    """One map for one box and label of one image of a run.
+
+    EigenCAM depends on neither box nor label.
+
+    Args:
+        model: A frozen detector.
+        done: Result of `runner.run`.
+        index: Image of the batch.
+        method: Key of explain.METHODS.
+        box: x0, y0, x1, y1 in pixels of the network's input.
+        label: From 1.
+
+    Raises:
+        UsageError: Unknown method or label; a box without height or width; a network that is no detector.
+        ScreeningError: E_NONFINITE when the map is not finite; E_BUSY.
+    """
+    n_findings = _detector(model).n_findings
+    if label not in range(1, n_findings + 1):
+        raise UsageError(f"label {label}; this detector knows 1 to {n_findings}")
+    seen, run = through_box(model, done, method, box)
+    return explain(seen, run, index, method, score_of(label))
+
+
+def renormalise_in_boxes(maps: Sequence[NDArray[np.float32]], boxes: Sequence[Box]) -> NDArray[np.float32]:
+    """One picture of several maps, each stretched to [0, 1] inside its own box and 0 outside; the larger where boxes overlap.
+
+    For the eye only (grad-cam, renormalize_cam_in_bounding_boxes): weak evidence becomes as bright as strong. A map that is flat
+    in its box stays 0.
+
+    Args:
+        maps: One a box, float32 (H, W) each.
+        boxes: x0, y0, x1, y1 in pixels of the maps.
+    """
+    picture = np.zeros_like(maps[0])
+    for values, (x0, y0, x1, y1) in zip(maps, boxes, strict=True):
+        inside = np.s_[max(0, int(y0)) : int(np.ceil(y1)), max(0, int(x0)) : int(np.ceil(x1))]
+        crop = values[inside]
+        spread = np.ptp(crop)
+        if spread > 0:
+            picture[inside] = np.maximum(picture[inside], (crop - crop.min()) / spread)
+    return picture
