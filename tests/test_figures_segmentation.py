@@ -108,10 +108,10 @@ def test_curves_of_network_and_rule(t: Translator) -> None:
         assert label.pixels.average_precision is not None
         assert label.pixels.curve is not None
         (network,) = traces(roc, f"{label.name}: AUROC {with_interval(label.pixels.auroc, t, 3)}")
-        (rule,) = traces(roc, f"{label.name}, trivial rule: {number(label.rule.auroc.value, 3)}")  # type: ignore[union-attr]
+        (rule,) = traces(roc, f"{label.name}, trivial rule: {number(label.rule.auroc.value, 3)}")
         assert (network.line.dash, rule.line.dash) == ("solid", "dash")
         assert np.trapezoid(network.y, network.x) == pytest.approx(label.pixels.auroc.value, abs=1e-6)
-        assert np.trapezoid(rule.y, rule.x) == pytest.approx(label.rule.curve.auroc, abs=1e-6)  # type: ignore[union-attr]
+        assert np.trapezoid(rule.y, rule.x) == pytest.approx(label.rule.curve.auroc, abs=1e-6)
         (network,) = traces(recall, f"{label.name}: AP {with_interval(label.pixels.average_precision, t, 3)}")
         steps = np.sum(np.diff(network.x) * network.y[1:])
         assert steps == pytest.approx(label.pixels.average_precision.value, abs=1e-6)
@@ -124,7 +124,7 @@ def test_operating_points_lie_where_they_were_measured(t: Translator) -> None:
     for label in BOTH:
         at = label.at_point
         (on_roc,), (on_recall,) = (traces(f, f"{label.name}: Operating point") for f in (roc, recall))
-        assert on_roc.y == on_recall.x == (at.sensitivity.value,)  # type: ignore[union-attr]
+        assert on_roc.y == on_recall.x == (at.sensitivity.value,)
         assert on_roc.x[0] == pytest.approx(at.n_false_positive / (at.n_false_positive + at.n_true_negative))
         assert on_recall.y[0] == pytest.approx(at.n_true_positive / (at.n_true_positive + at.n_false_positive))
 

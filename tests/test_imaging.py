@@ -11,7 +11,7 @@ from pydicom.pixels import apply_windowing
 
 from core.imaging.circles import Circle, find_bright_disc, refine_radius
 from core.imaging.display import apply_percentiles, apply_window, to_bytes, to_display, to_grey
-from core.imaging.overlay import as_rgb, blend, colour_map, draw_regions, png_bytes
+from core.imaging.overlay import as_rgb, blend, colour_map, draw_regions, paint_masks, png_bytes
 from core.imaging.resample import crop_resize, fit_within
 from core.records import Frame, Heatmap, Region
 
@@ -263,3 +263,37 @@ def test_png_holds_the_picture_and_no_text() -> None:
         kinds.append(data[at + 4 : at + 8].decode())
         at += 12 + length
     assert set(kinds) == {"IHDR", "IDAT", "IEND"}
+
+
+def test_a_high_picture_is_blended_as_its_parts_are() -> None:
+    """Pictures are worked on in bands of rows: no seam between them."""
+    rng = np.random.default_rng(4)
+    display = rng.random((700, 20)).astype(np.float32)
+    picture = as_rgb(display)
+    assert np.array_equal(picture, np.concatenate([as_rgb(part) for part in np.split(display, 7)]))
+    values = np.linspace(0, 1, 700, dtype=np.float32)[:, None] * np.ones((1, 20), np.float32)
+    whole = blend(picture, (Heatmap(values, 1.0, Region((0, 0, 20, 700))),), 0.6)
+    parts = [
+        blend(picture[rows], (Heatmap(values[rows], 1.0, Region((0, 0, 20, 100))),), 0.6)
+        for rows in (slice(start, start + 100) for start in range(0, 700, 100))
+    ]
+    assert np.array_equal(whole, np.concatenate(parts))
+
+
+def test_mask_is_filled_and_outlined_and_the_rest_stays() -> None:
+    mask = np.zeros((100, 150), bool)
+    mask[40:60, 50:80] = True
+    painted = paint_masks(GREY, [(mask, "#ff0000")], 0.4)
+    assert painted[50, 65] == pytest.approx(0.6 * GREY[50, 65] + 0.4 * np.array([255, 0, 0]), abs=1)
+    assert painted[39, 65] == pytest.approx(0.2 * GREY[39, 65] + 0.8 * np.array([255, 0, 0]), abs=1)
+    rest = np.ones(mask.shape, bool)
+    rest[39:61, 49:81] = False
+    assert np.array_equal(painted[rest], GREY[rest])
+    assert np.array_equal(paint_masks(GREY, [(mask, "#ff0000")], 0.0), GREY)
+
+
+def test_lesion_of_a_large_photograph_is_not_lost_in_a_small_picture() -> None:
+    mask = np.zeros((400, 600), bool)
+    mask[201:203, 301:303] = True  # a quarter of one pixel of the picture
+    painted = paint_masks(GREY, [(mask, "#00ff00")], 0.5)
+    assert (painted != GREY).any(axis=2).sum() >= 1

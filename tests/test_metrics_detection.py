@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import roc_auc_score
 
 from core.errors import UsageError
-from core.metrics.bootstrap import BootstrapInterval, CopiesStatistic
 from core.metrics.boxes import box_area, box_iou, checked_boxes, holds_centre
 from core.metrics.detection import DetectionReport, ImageBoxes, detection_report, image_boxes, match_boxes
 from core.metrics.proportions import Interval, wilson_interval
@@ -102,15 +101,13 @@ def _one_class(*images: ImageBoxes) -> DetectionReport:
 
 @pytest.fixture
 def copies(monkeypatch: pytest.MonkeyPatch) -> NDArray[np.int64]:
-    """Replaces the bootstrap by a single resample of 12 images, whose statistic stands at both ends of the interval."""
+    """Lets the bootstrap draw one and the same resample of 12 images, whose statistic stands at both ends of the interval."""
     drawn = np.bincount(np.random.default_rng(7).integers(0, 12, 12), minlength=12)
 
-    def one_resample(statistic: CopiesStatistic, patients: ArrayLike, seed: int) -> BootstrapInterval:
-        value = statistic(np.ones((1, drawn.size)))
-        resampled = statistic(drawn[np.newaxis].astype(np.float64))
-        return BootstrapInterval(Interval(float(value[0]), float(resampled[0]), float(resampled[0])), 1, 0, drawn.size)
+    def always_this(n_patients: int, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        return np.tile(drawn[:n_patients].astype(np.float64), (size, 1))
 
-    monkeypatch.setattr("core.metrics.lesions.bootstrap_by_copies", one_resample)
+    monkeypatch.setattr("core.metrics.bootstrap._draw_copies", always_this)
     return drawn
 
 

@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn import metrics as sklearn_metrics
 
 from core.errors import UsageError
-from core.metrics.bootstrap import BootstrapInterval, CopiesStatistic
 from core.metrics.lesions import LESION_THRESHOLDS, LesionCounts, count_lesions, froc_curve, lesion_report
 from core.metrics.pixel_histogram import N_BINS, pixel_curve, pixel_histogram
 from core.metrics.proportions import Interval, clustered_wilson_interval, wilson_interval
@@ -52,15 +51,13 @@ def report(histograms: NDArray[np.int64]) -> SegmentationReport:
 
 @pytest.fixture
 def copies(monkeypatch: pytest.MonkeyPatch) -> NDArray[np.int64]:
-    """Replaces the bootstrap by a single resample, whose statistic stands at both ends of the interval."""
+    """Lets the bootstrap draw one and the same resample, whose statistic stands at both ends of the interval."""
     drawn = np.array([2, 0, 1, 3, 0, 1])
 
-    def one_resample(statistic: CopiesStatistic, patients: ArrayLike, seed: int) -> BootstrapInterval:
-        kept = drawn[np.asarray(patients)]
-        value, other = (float(statistic(c[np.newaxis].astype(np.float64))[0]) for c in (np.ones_like(kept), kept))
-        return BootstrapInterval(Interval(value, other, other), 1, 0, kept.size)
+    def always_this(n_patients: int, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        return np.tile(drawn[:n_patients].astype(np.float64), (size, 1))
 
-    monkeypatch.setattr("core.metrics.lesions.bootstrap_by_copies", one_resample)
+    monkeypatch.setattr("core.metrics.bootstrap._draw_copies", always_this)
     return drawn
 
 

@@ -138,6 +138,16 @@ def test_head_leaves_the_activations_as_they_are(mobile: Detector) -> None:
     assert all(torch.equal(a, b) for a, b in zip(done.rest, before.rest, strict=True))
 
 
+def test_detections_have_a_gradient_at_the_target(mobile: Detector) -> None:
+    activations = mobile.features(pictures(1))
+    target = activations.target.detach().clone().requires_grad_()
+    found = mobile.head(Activations(target, tuple(part.detach() for part in activations.rest), activations.context))
+    (gradient,) = torch.autograd.grad(found[..., 5].sum(), target)
+    assert found[..., 5].max() > 0
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().max() > 0
+
+
 def test_state_alone_rebuilds_the_network(mobile: Detector) -> None:
     other = build_detector(MOBILE, 3, size=SIDE)
     other.load_state_dict(mobile.state_dict())

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from core.engine.loader import Model
 from core.errors import BusyError, ScreeningError, UsageError
+from core.evaluation.json_values import interval_json
 from core.manifest import Manifest, file_sha256
 from core.metrics.correlation import severity_interval
 from core.metrics.grades import cumulative
@@ -27,6 +28,7 @@ from core.records import Finding, LabelledCase
 from core.screening import screen
 
 REGION_LIMIT_MM = 5.0
+DIGITS = 4
 BY_MODEL, BY_FOLD = "installed model", "fold model that never saw the patient"
 OUT_OF_FOLD = "out-of-fold results committed with the weights"
 
@@ -177,7 +179,7 @@ def measure(manifest: Manifest, answers: list[Answer], excluded: Mapping[str, in
         "n_subjects": len(set(subjects)),
         "held_out": True,
         "scored_by": dict(Counter(answer.source for answer in answers)),
-        "metrics": {name: _json(value) for name, value in metrics.items()},
+        "metrics": {name: interval_json(value, DIGITS) for name, value in metrics.items()},
         "operating_points": _operating_points(manifest, targets, probabilities),
         "confusion": report.confusion.counts.tolist(),
         "excluded": dict(excluded),
@@ -210,16 +212,10 @@ def _operating_points(
             measured = operating_point_metrics(truth, cumulative(probabilities, cut), point.threshold)
             points[point.id] = {
                 "threshold": point.threshold,
-                "sensitivity": _json(measured.sensitivity),
-                "specificity": _json(measured.specificity),
+                "sensitivity": interval_json(measured.sensitivity, DIGITS),
+                "specificity": interval_json(measured.specificity, DIGITS),
             }
     return points
-
-
-def _json(interval: Interval | None) -> dict[str, Any] | None:
-    if interval is None:
-        return None
-    return {"value": round(interval.value, 4), "ci": [round(interval.low, 4), round(interval.high, 4)]}
 
 
 def write_cases(path: Path, manifest: Manifest, answers: list[Answer]) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from core.errors import UsageError
+from core.evaluation.json_values import interval_json
 from core.io.pixel_evidence import PixelEvidence, read_evidence
 from core.manifest import Manifest, OperatingPoint
 from core.metrics.lesions import LESION_THRESHOLDS, LesionReport, lesion_report
 from core.metrics.proportions import Interval
 from core.metrics.segmentation import SegmentationReport, segmentation_report
 
+DIGITS = 6  # shares of the field are small
 _RULE_THRESHOLD = 0.5  # the rule is judged by its curves alone
 
 
@@ -174,7 +176,7 @@ def _metrics(own: LabelMasks) -> dict[str, Any]:
     }
     for point in own.lesions.froc.points if own.lesions.froc else ():
         found[f"lesion_sensitivity_{point.fp_per_image:g}"] = point.sensitivity
-    return {name: _json(value) for name, value in found.items()}
+    return {name: interval_json(value, DIGITS) for name, value in found.items()}
 
 
 def _operating_point(own: LabelMasks) -> dict[str, Any]:
@@ -183,14 +185,7 @@ def _operating_point(own: LabelMasks) -> dict[str, Any]:
     return {
         "threshold": own.point.threshold,
         "n": own.at_point.n_images,
-        "sensitivity": _json(at.sensitivity),
-        "specificity": _json(at.specificity),
-        "precision": _json(at.precision),
+        "sensitivity": interval_json(at.sensitivity, DIGITS),
+        "specificity": interval_json(at.specificity, DIGITS),
+        "precision": interval_json(at.precision, DIGITS),
     }
-
-
-def _json(interval: Interval | None) -> dict[str, Any] | None:
-    """Six digits: shares of the field are small."""
-    if interval is None:
-        return None
-    return {"value": round(interval.value, 6), "ci": [round(interval.low, 6), round(interval.high, 6)]}

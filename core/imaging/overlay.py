@@ -90,10 +90,9 @@ def paint_masks(
     rows, columns = picture.shape[:2]
     result = picture.astype(np.float32)
     for mask, colour in masks:
-        # a piece smaller than a pixel of the picture still gives one
         share = np.asarray(Image.fromarray(mask.astype(np.float32)).resize((columns, rows), Image.Resampling.BOX))
-        filled = share > (0.25 if mask.shape[0] > rows else 0.5)
-        outline = binary_dilation(filled) & ~filled
+        filled = share >= 0.5
+        outline = (binary_dilation(filled) | (share > 0)) & ~filled  # of a piece smaller than a pixel, this is left
         rgb = np.array(ImageColor.getrgb(colour), np.float32)
         alpha = strength * filled + min(1.0, 2 * strength) * outline
         result += alpha[:, :, None] * (rgb - result)

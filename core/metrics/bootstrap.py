@@ -12,6 +12,7 @@ from core.metrics.proportions import Interval
 
 Statistic = Callable[[NDArray[np.bool_], NDArray[np.float64]], float]
 CopiesStatistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+ManyStatistics = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 _LEAST_SHARE_DEFINED = 0.9  # with fewer usable resamples the percentiles describe the lucky ones only
 _BLOCK_CELLS = 500_000  # resamples x cases read at once: 4 MB an array, which stays in the processor's cache
 
@@ -95,19 +96,53 @@ def bootstrap_by_copies(
         UsageError: Fewer than two patients, no resample asked for, or the statistic is undefined on all cases or in more than a
             tenth of the resamples.
     """
+    (value,), values, n_patients = _resampled(lambda copies: statistic(copies)[:, None], patients, n_resamples, seed)
+    if np.isnan(value):
+        raise UsageError(f"a statistic that these {len(np.asarray(patients))} cases cannot give")
+    return _percentiles(float(value), values[~np.isnan(values)], n_resamples, n_patients)
+
+
+def intervals_or_none(
+    statistics: ManyStatistics, patients: ArrayLike, seed: int = 0, n_resamples: int = 2000
+) -> list[Interval | None]:
+    """Intervals as those of `bootstrap_by_copies`, of several statistics that are read from the same resamples.
+
+    Args:
+        statistics: Takes float64 (r, n) as the statistic there does, and gives (r, k), NaN where one is undefined.
+        patients: (n,), of at least two patients.
+        seed: Same seed, same intervals.
+        n_resamples: At least 1.
+
+    Returns:
+        One a statistic; None where it is undefined on all cases or in more than a tenth of the resamples.
+
+    Raises:
+        UsageError: Fewer than two patients, or no resample asked for.
+    """
+    estimates, values, n_patients = _resampled(statistics, patients, n_resamples, seed)
+    found: list[Interval | None] = []
+    for value, column in zip(estimates, values.T, strict=True):
+        defined = column[~np.isnan(column)]
+        is_known = not np.isnan(value) and defined.size >= _LEAST_SHARE_DEFINED * n_resamples
+        found.append(_percentiles(float(value), defined, n_resamples, n_patients).interval if is_known else None)
+    return found
+
+
+def _resampled(
+    statistics: ManyStatistics, patients: ArrayLike, n_resamples: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Estimates (k,), what the resamples give (r, k), and the number of patients."""
     n_cases = len(np.asarray(patients))
     patient = patient_index(patients, n_cases)
     n_patients = int(patient.max(initial=-1)) + 1
     if n_patients < 2 or n_resamples < 1:
         raise UsageError(f"{n_resamples} resamples of {n_cases} cases of {n_patients} patients")
-    value = float(statistic(np.ones((1, n_cases)))[0])
-    if np.isnan(value):
-        raise UsageError(f"a statistic that these {n_cases} cases cannot give")
+    (estimates,) = statistics(np.ones((1, n_cases)))
     rng = np.random.default_rng(seed)
     block = max(1, _BLOCK_CELLS // n_cases)
     sizes = [min(block, n_resamples - start) for start in range(0, n_resamples, block)]
-    values = np.concatenate([statistic(_draw_copies(n_patients, size, rng)[:, patient]) for size in sizes])
-    return _percentiles(value, values[~np.isnan(values)], n_resamples, n_patients)
+    values = np.concatenate([statistics(_draw_copies(n_patients, size, rng)[:, patient]) for size in sizes])
+    return estimates, values, n_patients
 
 
 def _draw_copies(n_patients: int, size: int, rng: np.random.Generator) -> NDArray[np.float64]:

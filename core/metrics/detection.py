@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import UsageError
+from core.metrics.bootstrap import ManyStatistics, intervals_or_none
 from core.metrics.boxes import box_iou, checked_boxes, holds_centre
 from core.metrics.cases import last_of_ties, patient_index
 from core.metrics.delong import auroc_interval
-from core.metrics.lesions import FrocCurve, ManyStatistics, froc_curve, intervals_or_none
+from core.metrics.lesions import FrocCurve, froc_curve
 from core.metrics.proportions import Interval
 
 IOU_THRESHOLDS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10)

@@ -1,6 +1,6 @@
 """Whole lesions found and false alarms: counts of a score map, and the FROC curve that lesions and boxes share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,15 +9,13 @@ from scipy import ndimage
 from scipy.special import expit
 
 from core.errors import UsageError
-from core.metrics.bootstrap import bootstrap_by_copies
+from core.metrics.bootstrap import ManyStatistics, bootstrap_by_copies, intervals_or_none
 from core.metrics.cases import patient_index
 from core.metrics.proportions import Interval, clustered_wilson_interval
 
-ManyStatistics = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 FP_PER_IMAGE = (0.25, 0.5, 1.0, 2.0)
 # Equal steps of the logit: lesions are rare, so that much of a network's curve lies at scores below 0.05.
 LESION_THRESHOLDS: NDArray[np.float64] = expit(np.linspace(6, -6, 25))
-_LEAST_SHARE_DEFINED = 0.9  # as of `bootstrap_by_copies`
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
 
@@ -226,28 +224,6 @@ def froc_curve(
     )
 
 
-def intervals_or_none(statistics: ManyStatistics, patients: ArrayLike, seed: int) -> list[Interval | None]:
-    """`bootstrap_by_copies` of several statistics that are read from the same resamples.
-
-    Args:
-        statistics: Takes float64 (r, n) as the statistic there does, and gives (r, k), NaN where one is undefined.
-        patients: (n,), of at least two patients.
-        seed: Same seed, same intervals.
-
-    Returns:
-        One a statistic; None where it is undefined on all cases or in more than a tenth of the resamples.
-    """
-    rows: list[NDArray[np.float64]] = []
-
-    def keep(copies: NDArray[np.float64]) -> NDArray[np.float64]:
-        rows.append(statistics(copies))
-        return np.zeros(len(copies))
-
-    bootstrap_by_copies(keep, patients, seed=seed)
-    estimates, resampled = rows[0][0], np.concatenate(rows[1:])
-    return [_percentiles(float(value), column) for value, column in zip(estimates, resampled.T, strict=True)]
-
-
 def _compare(is_called: NDArray[np.bool_], lesions: NDArray[np.int32], min_area_px: int) -> tuple[int, int, int]:
     """Lesions found, components that touch no lesion, and the pixels of these."""
     components, n_components = ndimage.label(is_called, _EIGHT_CONNECTED)
@@ -309,11 +285,3 @@ def _widened(
     trials = np.repeat(patient, n_lesions.astype(np.int64))
     wilson = clustered_wilson_interval(np.full(trials.shape, share_found.value == 1), trials)
     return Interval(share_found.value, min(share_found.low, wilson.low), max(share_found.high, wilson.high))
-
-
-def _percentiles(value: float, resampled: NDArray[np.float64]) -> Interval | None:
-    defined = resampled[~np.isnan(resampled)]
-    if np.isnan(value) or defined.size < _LEAST_SHARE_DEFINED * resampled.size:
-        return None
-    low, high = np.quantile(defined, (0.025, 0.975))
-    return Interval(value, float(low), float(high))

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import UsageError
+from core.metrics.bootstrap import ManyStatistics, intervals_or_none
 from core.metrics.cases import patient_index
-from core.metrics.lesions import ManyStatistics, intervals_or_none
 from core.metrics.pixel_histogram import (
     PixelCurve,
     auroc_of_rows,

@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 import torchvision.models.detection as tv
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import mobilenet_backbone, resnet_fpn_backbone
 from torchvision.models.detection.image_list import ImageList
@@ -97,11 +98,12 @@ class Detector(SplitNetwork):
         images = ImageList(activations.target.new_empty(0, 3, self.size, self.size), sizes)
         proposals, _ = self.net.rpn(images, maps)
         found, _ = self.net.roi_heads(maps, proposals, sizes)
-        rows = activations.target.new_zeros(len(found), self.net.roi_heads.detections_per_img, len(COLUMNS))
-        for row, one in zip(rows, found, strict=True):
-            labels = one["labels"][:, None].to(rows.dtype)
-            row[: len(labels)] = torch.cat([one["boxes"], labels, one["scores"][:, None]], dim=1)
-        return rows
+        limit = self.net.roi_heads.detections_per_img
+        rows = [
+            torch.cat([one["boxes"], one["labels"][:, None].to(one["boxes"].dtype), one["scores"][:, None]], dim=1)
+            for one in found
+        ]
+        return torch.stack([functional.pad(row, (0, 0, 0, limit - len(row))) for row in rows])
 
     def loss(self, x: Tensor, targets: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The four losses under torchvision's names, each a scalar, and `loss`, their sum.

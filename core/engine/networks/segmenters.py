@@ -116,7 +116,7 @@ def _unet(n_outputs: int, *, pretrained: bool) -> SplitNetwork:
 
 
 def _unet_resnet18(n_outputs: int, *, pretrained: bool) -> SplitNetwork:
-    import segmentation_models_pytorch as smp  # type: ignore[import-untyped]  # here: half a second that few need
+    import segmentation_models_pytorch as smp  # here: half a second that few need
 
     return _SmpUNet(smp.Unet("resnet18", encoder_weights="imagenet" if pretrained else None, classes=n_outputs))
 
