@@ -44,8 +44,11 @@ def part(task_id: str, name: str) -> ModuleType:
 
 
 def model_folders(task_id: str, root: Path = WEIGHTS) -> list[Path]:
-    """Installed models of a task: folders with a manifest, by name."""
-    return sorted(path.parent for path in (root / task(task_id).id).glob("*/manifest.json"))
+    """Installed models of a task: folders with a manifest, those named like its architectures first, in their order."""
+    known = task(task_id).architectures
+    places = {name: place for place, name in enumerate(known)}
+    folders = [path.parent for path in (root / task(task_id).id).glob("*/manifest.json")]
+    return sorted(folders, key=lambda folder: (places.get(folder.name, len(known)), folder.name))
 
 
 def default_manifest(task_id: str, root: Path = WEIGHTS) -> "Manifest | None":

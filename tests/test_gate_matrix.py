@@ -16,8 +16,18 @@ from core.io.phantom_matlab import write_matlab
 from core.phantom import Phantom
 from core.records import Gate, Study
 
-TASKS = ("hip_osteoporosis", "ct_osteoporosis", "knee_djd")
-WRONG_KIND = {"modality", "body_part", "colour", "no_hu", "no_counts", "other_kind", "kind_unknown"}
+TASKS = ("hip_osteoporosis", "ct_osteoporosis", "knee_djd", "retina_lesions")
+WRONG_KIND = {
+    "modality",
+    "body_part",
+    "colour",
+    "no_hu",
+    "no_counts",
+    "other_kind",
+    "kind_unknown",
+    "no_colour",
+    "not_fundus",
+}
 
 
 def gate(task_id: str, study: Study) -> Gate:
@@ -74,11 +84,16 @@ def test_bone_scan_as_matlab(page: str) -> None:
 @pytest.mark.parametrize("page", TASKS)
 @pytest.mark.parametrize("own", TASKS)
 def test_sample_as_a_picture_is_never_scored_unasked(own: str, page: str) -> None:
-    """Without header and units the page of radiographs asks; the others need HU or counts."""
-    pixels = to_bytes(to_display(as_dicom(own).frame))
+    """Without header and units the page of radiographs asks; others need HU, counts or colours, which a photograph alone has."""
+    pixels = sample(own).pixels if own == "retina_lesions" else to_bytes(to_display(as_dicom(own).frame))
     found = gate(page, read(picture(Image.fromarray(pixels), "PNG")))
-    assert found.outcome == ("needs_confirmation" if page == "hip_osteoporosis" else "refused")
-    assert {reason.code for reason in found.reasons} & WRONG_KIND
+    codes = {reason.code for reason in found.reasons}
+    if page == own == "retina_lesions":
+        assert (found.outcome, codes & WRONG_KIND) == ("needs_confirmation", set())
+        return
+    asks = page == "hip_osteoporosis" and own != "retina_lesions"
+    assert found.outcome == ("needs_confirmation" if asks else "refused")
+    assert codes & WRONG_KIND
     assert found.suggested_task != page
 
 

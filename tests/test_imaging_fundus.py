@@ -7,10 +7,15 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from tiny_fundus import Circle, disc
 
-from core.imaging.fundus import Field, find_field, without_illumination
+from core.imaging.fundus import Field, find_field
+from core.imaging.fundus import without_illumination as freed
 
 SIDE = 160
 INSIDE = np.hypot(*(np.indices((SIDE, SIDE)) - (SIDE - 1) / 2)) < SIDE / 2 - 1
+
+
+def without_illumination(pixels: np.ndarray, mask: np.ndarray, reach: float = 0.04) -> np.ndarray:
+    return freed(pixels, mask, reach)
 
 
 def assert_is(found: Field | None, circle: Circle, longest: int) -> None:
@@ -154,3 +159,13 @@ def test_empty_field_gives_zeros() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not without_illumination(textured(), np.zeros((SIDE, SIDE), bool)).any()
+
+
+def test_larger_things_stay_at_a_larger_reach() -> None:
+    """A dark spot as wide as the near reach is flattened by it, and not by the far one."""
+    pixels = textured()
+    rows, columns = np.indices(pixels.shape[:2])
+    spot = np.hypot(rows - pixels.shape[0] / 2, columns - pixels.shape[1] / 2) < 0.08 * len(pixels)
+    pixels = pixels - 30 * spot[..., None].astype(np.float32)
+    near, far = (without_illumination(pixels, INSIDE, reach)[spot].mean() for reach in (0.04, 0.2))
+    assert far < 2 * near < 0

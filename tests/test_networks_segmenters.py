@@ -28,6 +28,7 @@ from core.errors import UsageError
 from core.manifest import dump_manifest
 
 H, W = 47, 65  # odd at every scale: 47, 23, 11, 5, 2
+OWN = ("unet_small", "unet")
 PLUS = ("deeplabv3plus_resnet50", "deeplabv3plus_xception", "deeplabv3plus_drn")
 # library networks, and what the sides of their input must be a multiple of
 LIBRARY = {"unet_resnet18": 32, "fcn_resnet101": 1, "deeplabv3": 1, PLUS[0]: 16, PLUS[1]: 16, PLUS[2]: 8}
@@ -223,13 +224,33 @@ def segnet_by_hand(n_outputs: int) -> int:
 
 # with three outputs; torchvision and smp as measured on the libraries (METHODS B3)
 MILLIONS = {
-    **{"unet": 31.038, "unet_resnet18": 14.328, "fcn_resnet101": 51.940, "segnet": 29.441, "deeplabv3": 39.634},
+    **{
+        "unet_small": 2.616,
+        "unet": 31.038,
+        "unet_resnet18": 14.328,
+        "fcn_resnet101": 51.940,
+        "segnet": 29.441,
+        "deeplabv3": 39.634,
+    },
     **{PLUS[0]: 26.678, PLUS[1]: 28.091, PLUS[2]: 26.678},
 }
 # what each further output costs: weights and a bias of the last layer
-LAST = {"unet": 65, "unet_resnet18": 16 * 9 + 1, "fcn_resnet101": 513, "segnet": 64 * 9 + 1, "deeplabv3": 257}
+LAST = {
+    "unet_small": 4 * 17,
+    "unet": 65,
+    "unet_resnet18": 16 * 9 + 1,
+    "fcn_resnet101": 513,
+    "segnet": 64 * 9 + 1,
+    "deeplabv3": 257,
+}
 TARGETS = {  # for 64 x 64 pixels
-    **{"unet": (1024, 4), "unet_resnet18": (512, 2), "fcn_resnet101": (2048, 8), "segnet": (512, 2)},
+    **{
+        "unet_small": (192, 2),
+        "unet": (1024, 4),
+        "unet_resnet18": (512, 2),
+        "fcn_resnet101": (2048, 8),
+        "segnet": (512, 2),
+    },
     **{"deeplabv3": (2048, 8), PLUS[0]: (2048, 4), PLUS[1]: (2048, 4), PLUS[2]: (2048, 8)},
 }
 
@@ -333,7 +354,7 @@ class AskedError(Exception):
     """A network asked for published weights."""
 
 
-@pytest.mark.parametrize("name", [name for name in SEGMENTERS if name != "unet"])
+@pytest.mark.parametrize("name", [name for name in SEGMENTERS if name not in OWN])
 def test_nothing_is_downloaded_unless_asked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AskedError
@@ -347,13 +368,32 @@ def test_nothing_is_downloaded_unless_asked(name: str, monkeypatch: pytest.Monke
         build_segmenter(name, 2, pretrained=True)
 
 
-def test_unet_has_no_published_weights() -> None:
-    with pytest.raises(UsageError, match="unet_resnet18"):
-        build_segmenter("unet", 2, pretrained=True)
+@pytest.mark.parametrize("name", OWN)
+def test_networks_of_ours_have_no_published_weights(name: str) -> None:
+    with pytest.raises(UsageError, match=f"for {name}, .*unet_resnet18"):
+        build_segmenter(name, 2, pretrained=True)
+
+
+@pytest.mark.parametrize("name", ["unet_small", "unet_resnet18", "fcn_resnet101", "segnet", "deeplabv3plus_xception"])
+def test_two_pictures_start_as_their_mean(name: str) -> None:
+    """Colours of one picture, then of the other, in this order."""
+    torch.manual_seed(5)
+    one, two = (torch.from_numpy(images(1, 64, seed=seed)) for seed in (3, 4))
+    both = build_segmenter(name, 2, n_inputs=6).eval()
+    torch.manual_seed(5)
+    single = build_segmenter(name, 2).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(both(torch.cat([one, two], dim=1)), single((one + two) / 2), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_inputs", [0, 2, 4, -3])
+def test_input_channels_are_whole_pictures(n_inputs: int) -> None:
+    with pytest.raises(UsageError, match="multiple of 3"):
+        build_segmenter("unet", 2, n_inputs=n_inputs)
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(UsageError, match=r"'pspnet'; known: unet, unet_resnet18"):
+    with pytest.raises(UsageError, match=r"'pspnet'; known: unet_small, unet, unet_resnet18"):
         build_segmenter("pspnet", 2)
 
 

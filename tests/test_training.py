@@ -557,9 +557,11 @@ def test_last_batch_of_one_case_is_left_out(tmp_path: Path) -> None:
     assert Counter(sizes) == {5: 3}
 
 
-def test_prediction_does_not_depend_on_the_batch() -> None:
+def test_prediction_does_not_depend_on_what_is_answered_together(monkeypatch: pytest.MonkeyPatch) -> None:
     net, images = TinyNetwork(4), torch.from_numpy(textured(10).images)
-    assert torch.allclose(predict(net, learn, images, 3), predict(net, learn, images, 10), atol=1e-6)
+    together = predict(net, learn, images)
+    monkeypatch.setattr(fit, "ANSWERED_PIXELS", 3 * images[0].numel())
+    assert torch.allclose(predict(net, learn, images), together, atol=1e-6)
     assert not net.training
 
 

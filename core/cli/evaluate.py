@@ -3,15 +3,19 @@
 import argparse
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core import registry
 from core.errors import UsageError
+from core.records import LabelledCase
 
 if TYPE_CHECKING:  # loads torch
     from core.engine.loader import Model
+
+    Folds = Mapping[int, Model]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,32 +33,71 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="checkpoints of all folds: each patient is answered by the fold without it",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the statistics to FILE")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write cases.csv, a row a case, to DIR")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write a row a case (cases.csv), or of masks the histograms of scores, to DIR",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Answer, measure, print."""
-    from core.evaluation.evaluate import answer_cases, measure, write_cases
     from core.screening import load
 
     model = load(options.task, options.model)
     excluded: Counter[str] = Counter()
     cases = registry.part(options.task, "data").evaluation_cases(options.data, options.labels, excluded)
-    answers = answer_cases(model, cases, excluded, _fold_models(model, options.runs) if options.runs else {})
-    found = {**measure(model.manifest, answers, excluded), "command": options.command_line}
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    fold_models = _fold_models(model, options.runs) if options.runs else {}
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        write_cases(options.out / "cases.csv", model.manifest, answers)
+    measured = _masks if registry.task(options.task).kind == "segmenter" else _cases
+    found = {**measured(model, cases, excluded, fold_models, options.out), "command": options.command_line}
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(f"{found['n']} cases of {found['n_subjects']} subjects; left out: {found['excluded'] or 'none'}")
     print("scored by: " + ", ".join(f"{source} ({n})" for source, n in found["scored_by"].items()))
-    for name, value in found["metrics"].items():
-        if value is not None:
-            print(f"{name}: {value['value']:.3f} ({value['ci'][0]:.3f}-{value['ci'][1]:.3f})")
+    for line in _lines(found["metrics"]):
+        print(line)
     if model.manifest.statement:
         print(model.manifest.statement)
     return 0
+
+
+def _cases(
+    model: "Model", cases: Iterable[LabelledCase], excluded: Counter[str], fold_models: "Folds", out: Path | None
+) -> dict[str, Any]:
+    """Statistics of a classifier or grader."""
+    from core.evaluation.evaluate import answer_cases, measure, write_cases
+
+    answers = answer_cases(model, cases, excluded, fold_models)
+    if out:
+        write_cases(out / "cases.csv", model.manifest, answers)
+    return measure(model.manifest, answers, excluded)
+
+
+def _masks(
+    model: "Model", cases: Iterable[LabelledCase], excluded: Counter[str], fold_models: "Folds", out: Path | None
+) -> dict[str, Any]:
+    """Statistics of a segmenter; what the curves need goes to `out`."""
+    from core.evaluation.mask_answers import answer_images
+    from core.evaluation.masks import measure_masks, published_fold
+    from core.io.pixel_evidence import FILE
+    from core.io.weights_file import write_atomically
+
+    evidence, scored_by = answer_images(model, cases, excluded, fold_models)
+    if out:
+        write_atomically(out / FILE, evidence.to_bytes())
+    return measure_masks(model.manifest, evidence, excluded, scored_by, published_fold(model.folder))
+
+
+def _lines(metrics: Mapping[str, Any], label: str = "") -> Iterator[str]:
+    """A line a figure, those of a label behind its name."""
+    for name, value in metrics.items():
+        if value and "ci" not in value:
+            yield from _lines(value, f"{name} ")
+        elif value:
+            yield f"{label}{name}: {value['value']:.3f} ({value['ci'][0]:.3f}-{value['ci'][1]:.3f})"
 
 
 def _fold_models(model: "Model", runs: Path) -> dict[int, "Model"]:

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of a series (a folder or a zip file of slices): places from 1, lowest first; one answer from their mean",
     )
-    parser.add_argument("--overlay", type=Path, metavar="DIR", help="write <stem>_<label>_overlay.png")
+    parser.add_argument("--overlay", type=Path, metavar="DIR", help="write <stem>_<label>_overlay.png, and masks")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -74,9 +74,11 @@ def _screen_file(path: Path, model: "Model", options: argparse.Namespace) -> dic
         point=options.operating_point,
         read_ms=read_ms,
     )
+    masks: dict[str, str] = {}
     if options.overlay and result.explanation:
         _write_overlay(result, options.overlay, path.stem)
-    return to_json(result)
+        masks = _write_masks(result, options.overlay, path.stem)
+    return to_json(result, masks)
 
 
 def _screen_series(path: Path, model: "Model", options: argparse.Namespace) -> dict[str, Any]:
@@ -118,6 +120,19 @@ def _write_overlay(result: ScreeningResult, folder: Path, stem: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     content = overlay_png(result, to_display(result.study.frame), 0.6)
     write_atomically(folder / f"{stem}_{result.explanation.target}_overlay.png", content)
+
+
+def _write_masks(result: ScreeningResult, folder: Path, stem: str) -> dict[str, str]:
+    """One file a label that has a mask; their names by label."""
+    from core.io.weights_file import write_atomically
+    from core.reports.overlay_png import mask_png
+
+    findings = result.prediction.findings if result.prediction else ()
+    names = {finding.label: f"{stem}_{finding.label}_mask.png" for finding in findings if finding.mask is not None}
+    for finding in findings:
+        if finding.label in names:
+            write_atomically(folder / names[finding.label], mask_png(finding))
+    return names
 
 
 def _finding_words(finding: dict[str, Any]) -> str:

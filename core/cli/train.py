@@ -31,28 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--data-seed", type=int, default=1, help="seed of phantoms and folds")
     source.add_argument("--pack", type=Path, metavar="FILE", help="write prepared arrays to FILE.npz and stop")
     source.add_argument("--packed", type=Path, metavar="FILE", help="train from prepared arrays")
-    recipe = parser.add_argument_group("recipe")
-    recipe.add_argument("--architecture", help="default: the task's first")
-    recipe.add_argument("--epochs", type=int, default=50)
-    recipe.add_argument("--batch", type=int, default=5)
-    recipe.add_argument("--optimizer", choices=("sgd", "adam", "adagrad"), default="sgd")
-    recipe.add_argument("--lr", type=float, default=1e-3)
-    recipe.add_argument("--momentum", type=float, default=0.9)
-    recipe.add_argument("--weight-decay", type=float, default=0.0)
-    recipe.add_argument("--schedule", choices=("step", "cosine"), default="step")
-    recipe.add_argument("--step", type=int, default=15, help="epochs between steps of the learning rate")
-    recipe.add_argument("--sampler", choices=("none", "under", "weighted"), default="none")
-    recipe.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    recipe.add_argument("--keep", choices=("best", "last"), default="best", help="epoch to keep (default best)")
-    recipe.add_argument(
-        "--options",
-        nargs="*",
-        default=[],
-        metavar="KEY=VALUE",
-        help="of the network, e.g. dissimilarity=0 final_relu=true",
-    )
-    recipe.add_argument("--pretrained", action="store_true", help="start from ImageNet weights (downloads them)")
-    recipe.add_argument("--seed", type=int, default=0)
+    _add_recipe(parser)
     output = parser.add_argument_group("output")
     output.add_argument("--fold", type=int, choices=range(5), help="train only this validation fold; default: all five")
     output.add_argument(
@@ -63,6 +42,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--fit-only", action="store_true", help="stop after fitting; run again without it to evaluate and publish"
     )
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    """Options that `Recipe` holds."""
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument("--architecture", help="default: the task's first")
+    recipe.add_argument("--epochs", type=int, default=50)
+    recipe.add_argument("--batch", type=int, default=5)
+    recipe.add_argument("--optimizer", choices=("sgd", "adam", "adagrad", "rmsprop"), default="sgd")
+    recipe.add_argument("--lr", type=float, default=1e-3)
+    recipe.add_argument("--momentum", type=float, default=0.9)
+    recipe.add_argument("--weight-decay", type=float, default=0.0)
+    recipe.add_argument("--schedule", choices=("step", "cosine"), default="step")
+    recipe.add_argument("--step", type=int, default=15, help="epochs between steps of the learning rate")
+    recipe.add_argument("--sampler", choices=("none", "under", "weighted", "positives"), default="none")
+    recipe.add_argument("--passes", type=int, default=1, help="times that an epoch goes through the cases")
+    recipe.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    recipe.add_argument(
+        "--average",
+        type=float,
+        default=0.0,
+        help="what a step keeps of the running average of the weights (default 0: none)",
+    )
+    recipe.add_argument("--keep", choices=("best", "last"), default="best", help="epoch to keep (default best)")
+    recipe.add_argument(
+        "--options",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of the network, e.g. dissimilarity=0 final_relu=true",
+    )
+    recipe.add_argument("--pretrained", action="store_true", help="start from ImageNet weights (downloads them)")
+    recipe.add_argument(
+        "--start",
+        default="",
+        metavar="DIR",
+        help="start from the weights kept in a fold's checkpoint, e.g. runs/.../fold_0",
+    )
+    recipe.add_argument("--seed", type=int, default=0)
 
 
 def run(options: argparse.Namespace) -> int:

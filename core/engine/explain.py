@@ -58,6 +58,8 @@ METHODS: dict[str, Method] = {
     "ablation_cam": Method("Ablation-CAM", mark("Regions whose channels lower the score when they are switched off.")),
     "saliency": Method("Saliency", mark("Pixels where a small change of brightness changes the score most.")),
 }
+SEGMENTER_METHODS = tuple(name for name in METHODS if name != "ablation_cam")
+"""Methods offered for segmenters: Ablation-CAM would run their decoder once for each of hundreds of channels."""
 CHECKED_METHODS = ("grad_cam", "hires_cam", "grad_cam_pp", "ablation_cam", "saliency")
 
 

@@ -8,7 +8,6 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 from core.engine.loader import Model
 from core.errors import BusyError, ScreeningError, UsageError
 from core.evaluation.json_values import interval_json
-from core.manifest import Manifest, file_sha256
+from core.evaluation.known import BY_FOLD, BY_MODEL, OUT_OF_FOLD, Known
+from core.manifest import Manifest
 from core.metrics.correlation import severity_interval
 from core.metrics.grades import cumulative
 from core.metrics.grading import grading_report
@@ -29,8 +29,6 @@ from core.screening import screen
 
 REGION_LIMIT_MM = 5.0
 DIGITS = 4
-BY_MODEL, BY_FOLD = "installed model", "fold model that never saw the patient"
-OUT_OF_FOLD = "out-of-fold results committed with the weights"
 
 
 @dataclass(frozen=True)
@@ -49,40 +47,6 @@ class Answer:
     region_error_mm: float | None
 
 
-class _Known:
-    """What the weights folder says about cases that took part in training."""
-
-    def __init__(self, model: Model) -> None:
-        self._folder, self._manifest = model.folder, model.manifest
-
-    @cached_property
-    def training(self) -> list[dict[str, str]]:
-        return self._rows("training_cases.csv", self._manifest.provenance.training_cases_sha256)
-
-    @cached_property
-    def pixels(self) -> set[str]:
-        return {row["pixel_hash"] for row in self.training}
-
-    @cached_property
-    def folds(self) -> dict[str, int]:
-        """The fold in which each training patient was not trained on."""
-        return {row["patient"]: int(row["fold"]) for row in self.training}
-
-    @cached_property
-    def out_of_fold(self) -> dict[str, tuple[float, ...]]:
-        digest = self._manifest.provenance.out_of_fold_sha256
-        rows = self._rows("out_of_fold.csv", digest) if digest else []
-        names = [f"p_{label}" for label in self._manifest.labels]
-        return {row["pixel_hash"]: tuple(float(row[name]) for name in names) for row in rows}
-
-    def _rows(self, name: str, sha256: str) -> list[dict[str, str]]:
-        path = self._folder / name
-        if not path.is_file() or file_sha256(path) != sha256:
-            raise UsageError(f"{path.name} of the weights is missing or was changed, so nothing can be called held-out")
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-
-
 def answer_cases(
     model: Model, cases: Iterable[LabelledCase], excluded: Counter[str], fold_models: Mapping[int, Model]
 ) -> list[Answer]:
@@ -94,7 +58,7 @@ def answer_cases(
         excluded: Gets the number of cases left out by reason.
         fold_models: The models of cross-validation by fold, where they are at hand; they overrule the committed answers.
     """
-    known, answers = _Known(model), []
+    known, answers = Known(model), []
     for case in cases:
         fold = known.folds.get(case.patient)
         by_fold = None if fold is None else fold_models.get(fold)

@@ -14,7 +14,6 @@ _DARK = 0.15  # of the bright part of the photograph: less is the black surround
 _MIN_SHARE = 0.1  # of the frame; less is no field of view
 _TRIALS, _NEAR = 300, 0.012  # circles through three points of the rim; how near a point must lie, in radii
 _MIN_RIM = 0.35  # of the rim's points that lie on the circle
-_SOFT = 0.04  # SD of the local mean, of the side of the picture
 _LEAST_SPREAD = 0.5  # grey levels: a saturated colour has none of its own, and its rounding is no contrast
 
 
@@ -85,30 +84,31 @@ def _circle_through(rim: NDArray[np.float64]) -> tuple[float, float, float] | No
     return _fit(rim[best]) if best.mean() >= _MIN_RIM else None
 
 
-def _local_mean(values: Array) -> Array:
+def _local_mean(values: Array, reach: float) -> Array:
     """Gaussian mean, found on a quarter of the resolution: it is smooth over many pixels. float32 (S, S)."""
     side = len(values)
     small = crop_resize(values, (0, 0, side, side), (side // 4, side // 4))
-    smooth = gaussian_filter(small, _SOFT * len(small))
+    smooth = gaussian_filter(small, reach * len(small))
     return crop_resize(smooth, (0, 0, *smooth.shape), (side, side))
 
 
-def without_illumination(rgb: Array, mask: NDArray[np.bool_]) -> Array:
+def without_illumination(rgb: Array, mask: NDArray[np.bool_], reach: float) -> Array:
     """Each colour less its local mean, in units of its own spread: illumination, tint and contrast of the camera go.
 
     Args:
         rgb: float32 (S, S, 3), grey levels of 0 to 255.
         mask: Boolean (S, S), the field of view; means are taken over it alone.
+        reach: SD of the Gaussian of the local mean, of the side: what is larger fades as illumination does.
 
     Returns:
         float32 (S, S, 3), zero outside the mask. The spread is 1.4826 median absolute deviations, which lesions hardly move; at
         least _LEAST_SPREAD.
     """
     inside = mask.astype(np.float32)
-    weight = np.maximum(_local_mean(inside), 1e-3)
+    weight = np.maximum(_local_mean(inside, reach), 1e-3)
     result = np.zeros_like(rgb)
     for channel in range(3):
-        detail = rgb[:, :, channel] - _local_mean(rgb[:, :, channel] * inside) / weight
+        detail = rgb[:, :, channel] - _local_mean(rgb[:, :, channel] * inside, reach) / weight
         spread = 1.4826 * float(np.median(np.abs(detail[mask]))) if mask.any() else 1.0
         result[:, :, channel] = np.where(mask, detail / max(spread, _LEAST_SPREAD), 0)
     return result

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.imaging.overlay import add_caption, as_rgb, blend, draw_regions, png_bytes
-from core.records import ScreeningResult
+from core.records import Finding, ScreeningResult
 
 
 def caption(result: ScreeningResult) -> str:
@@ -13,6 +13,12 @@ def caption(result: ScreeningResult) -> str:
     kind = "PHANTOM" if result.study.is_phantom else ""
     model = f"Fivefold {provenance.task} {provenance.model} {provenance.version}"
     return " · ".join(filter(None, (kind, model, provenance.statement, "research use, not a medical device")))
+
+
+def mask_png(finding: Finding) -> bytes:
+    """The mask of a finding in the size of the frame: 255 inside, 0 elsewhere."""
+    assert finding.mask is not None
+    return png_bytes(finding.mask.astype(np.uint8) * np.uint8(255))
 
 
 def overlay_png(result: ScreeningResult, display: NDArray[np.float32], strength: float) -> bytes:

@@ -20,6 +20,20 @@ def _rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
     return {label: round(value, 6) for label, value in probabilities.items()}
 
 
+def _lesions(finding: Finding) -> list[dict[str, Any]] | None:
+    """Every piece of the mask, largest first; null where the finding has none."""
+    if finding.mask is None:
+        return None
+    return [
+        {
+            "box_xyxy": [round(value, 1) for value in lesion.box_xyxy],
+            "area_px": round(lesion.area_px, 1),
+            "probability": round(lesion.probability, 6),
+        }
+        for lesion in finding.lesions
+    ]
+
+
 def _finding(finding: Finding, mask_file: str | None) -> dict[str, Any]:
     return {
         "label": finding.label,
@@ -29,6 +43,7 @@ def _finding(finding: Finding, mask_file: str | None) -> dict[str, Any]:
         "box_xyxy": _rounded_box(finding),
         "grade": finding.grade,
         "probabilities": None if finding.probabilities is None else _rounded(finding.probabilities),
+        "lesions": _lesions(finding),
         "mask_file": mask_file,
     }
 
@@ -42,8 +57,14 @@ def _measures(result: ScreeningResult) -> dict[str, list[float | None]]:
     }
 
 
-def to_json(result: ScreeningResult) -> dict[str, Any]:
-    """The result in the schema of the command line; findings are empty when the gate refused."""
+def to_json(result: ScreeningResult, mask_files: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The result in the schema of the command line; findings are empty when the gate refused.
+
+    Args:
+        result: What to write.
+        mask_files: Names of the mask files that were written, by label.
+    """
+    names = mask_files or {}
     gate, explanation, provenance = result.gate, result.explanation, result.provenance
     return {
         "task": provenance.task,
@@ -55,7 +76,9 @@ def to_json(result: ScreeningResult) -> dict[str, Any]:
             "reasons": [_check(check) for check in gate.reasons],
             "suggested_task": gate.suggested_task,
         },
-        "findings": [_finding(finding, None) for finding in result.prediction.findings] if result.prediction else [],
+        "findings": [_finding(finding, names.get(finding.label)) for finding in result.prediction.findings]
+        if result.prediction
+        else [],
         "measures": _measures(result),
         "branches": {name: [_rounded(row) for row in rows] for name, rows in result.prediction.branches.items()}
         if result.prediction

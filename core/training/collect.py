@@ -70,11 +70,13 @@ def collect(
     Raises:
         ValueError: A patient stands in training and test.
     """
-    to_array = part(task_id, "data").training_array
-    rows, markers, references, images, held_out = [], [], [], [], []
+    data = part(task_id, "data")
+    rows, markers, references, images, maps, held_out = [], [], [], [], [], []
     for held, cases in ((False, training), (True, test)):
         for case in cases:
-            images.append(to_array(case))
+            images.append(data.training_array(case))
+            if case.label_map is not None:
+                maps.append(data.training_map(case))
             rows.append((case.case_id, case.patient, case.target, case.study.pixel_hash))
             markers.append(case.markers)
             references.append(np.nan if case.reference is None else case.reference)
@@ -96,5 +98,6 @@ def collect(
         markers=_markers(markers),
         references=np.array(references, np.float32),
         pixel_hashes=hashes,
+        label_maps=np.stack(maps) if maps else np.empty(0, np.uint8),
         facts=np.array([json.dumps({"task": task_id, "seed": seed, **facts}, sort_keys=True)]),
     )

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,9 @@ from core.engine.device import choose_device
 from core.errors import UsageError
 from core.training.pack import Pack
 
+POSITIVE_SHARE = 0.8  # of the draws of the sampler "positives"
+ANSWERED_PIXELS = 3_000_000  # of stored images at a time, in evaluation mode
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -26,23 +30,30 @@ class Recipe:
     Momentum 0.9 and gamma 0.1 are not stated there; they are our reading.
 
     Attributes:
+        average: What a step keeps of the running average of the weights, which is what is validated and kept (Polyak and Juditsky
+            1992); 0 = the weights as they are.
         keep: "best" = the epoch with the lowest validation loss; "last" = no choice, so that the validation fold is also unseen.
+        passes: Times that an epoch goes through the training cases, each time augmented anew.
+        start: Folder of a fold's checkpoint whose kept weights are where training starts, "" for random ones.
         options: Further arguments of the task's network.
     """
 
     architecture: str = "resnet18"
     epochs: int = 50
     batch: int = 5
-    optimizer: Literal["sgd", "adam", "adagrad"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adagrad", "rmsprop"] = "sgd"
     lr: float = 1e-3
     momentum: float = 0.9
     weight_decay: float = 0.0
     schedule: Literal["step", "cosine"] = "step"
     step: int = 15
-    sampler: Literal["none", "under", "weighted"] = "none"
+    sampler: Literal["none", "under", "weighted", "positives"] = "none"
+    passes: int = 1
     precision: Literal["float32", "bfloat16"] = "float32"
+    average: float = 0.0
     keep: Literal["best", "last"] = "best"
     pretrained: bool = False
+    start: str = ""
     options: dict[str, str | int | float | bool] = field(default_factory=dict)
     seed: int = 0
 
@@ -67,7 +78,7 @@ def epoch_order(targets: NDArray[np.float32], sampler: str, rng: np.random.Gener
     Args:
         targets: Class of each case, (N,).
         sampler: "none" = every case once; "under" = as many of each class as of the smallest; "weighted" = N draws with equal
-            chance for every class.
+            chance for every class; "positives" = N draws, POSITIVE_SHARE of them from the cases that are not of class 0.
         rng: Source of the order.
     """
     if sampler == "none":
@@ -77,28 +88,36 @@ def epoch_order(targets: NDArray[np.float32], sampler: str, rng: np.random.Gener
         n = min(len(members) for members in classes)
         return rng.permutation(np.concatenate([rng.choice(members, n, replace=False) for members in classes]))
     drawn = rng.integers(0, len(classes), len(targets))
+    if sampler == "positives" and len(classes) > 1:
+        classes = [np.flatnonzero(targets == 0), np.flatnonzero(targets != 0)]
+        drawn = (rng.random(len(targets)) < POSITIVE_SHARE).astype(np.int64)
     candidates = np.stack([rng.choice(members, len(targets)) for members in classes])
     return candidates[drawn, np.arange(len(targets))]
 
 
-def predict(network: torch.nn.Module, learn: ModuleType, images: Tensor, batch: int = 64) -> Tensor:
+def _parts(images: Tensor) -> int:
+    """How many stored images are answered together."""
+    return max(1, ANSWERED_PIXELS // (images.shape[1] * images.shape[2]))
+
+
+def predict(network: torch.nn.Module, learn: ModuleType, images: Tensor) -> Tensor:
     """Outputs of a network in evaluation mode for stored images, float32 on the CPU."""
     network.eval()
     device = next(network.parameters()).device
     with torch.no_grad():
-        parts = [network(learn.plain(part.to(device))).float().cpu() for part in torch.split(images, batch)]
+        parts = [network(learn.plain(part.to(device))).float().cpu() for part in torch.split(images, _parts(images))]
     return torch.cat(parts)
 
 
-def _validation_loss(network: Any, learn: ModuleType, images: Tensor, targets: Tensor, batch: int = 64) -> float:
+def _validation_loss(network: Any, learn: ModuleType, images: Tensor, truth: Tensor) -> float:
     """Mean loss in evaluation mode."""
     network.eval()
     device = next(network.parameters()).device
     total = 0.0
     with torch.no_grad():
-        for part, truth in zip(torch.split(images, batch), torch.split(targets, batch), strict=True):
-            total += float(network.loss(learn.plain(part.to(device)), truth.to(device))["loss"]) * len(part)
-    return total / len(targets)
+        for part, own in zip(torch.split(images, _parts(images)), torch.split(truth, _parts(images)), strict=True):
+            total += float(network.loss(learn.plain(part.to(device)), own.to(device))["loss"]) * len(part)
+    return total / len(truth)
 
 
 class _Checkpoint:
@@ -160,6 +179,8 @@ def _build_optimizer(network: torch.nn.Module, recipe: Recipe) -> torch.optim.Op
         return torch.optim.Adam(groups, recipe.lr)
     if recipe.optimizer == "adagrad":
         return torch.optim.Adagrad(groups, recipe.lr)
+    if recipe.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, recipe.lr, momentum=recipe.momentum)
     return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum)
 
 
@@ -188,12 +209,24 @@ def _learning_rate(recipe: Recipe, epoch: int, share: float) -> float:
     return recipe.lr * min(1.0, position + 0.02) * 0.5 * (1 + float(np.cos(np.pi * position / recipe.epochs)))
 
 
+def _follow(average: torch.nn.Module, network: torch.nn.Module, keeps: float) -> None:
+    """One step of a running average of weights and statistics that keeps a share of itself."""
+    with torch.no_grad():
+        for own, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+            if own.is_floating_point():
+                own.lerp_(new, 1 - keeps)
+            else:
+                own.copy_(new)
+
+
 def _train_epoch(
     network: Any,
+    average: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     learn: ModuleType,
     images: Tensor,
     targets: Tensor,
+    label_maps: Tensor | None,
     recipe: Recipe,
     epoch: int,
 ) -> float:
@@ -202,19 +235,27 @@ def _train_epoch(
     device = next(network.parameters()).device
     torch.manual_seed(recipe.seed + epoch)  # dropout of a resumed run is that of an uninterrupted one
     rng = np.random.default_rng([recipe.seed, epoch])
-    order = torch.from_numpy(epoch_order(targets.numpy(), recipe.sampler, rng))
+    rounds = [epoch_order(targets.numpy(), recipe.sampler, rng) for _ in range(recipe.passes)]
+    order = torch.from_numpy(np.concatenate(rounds))
     # batch norm cannot train on a single case: a last batch of one is left out
     batches = [part for part in torch.split(order, recipe.batch) if len(part) > 1]
     total, seen, started = 0.0, 0, time.monotonic()
     for index, part in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(recipe, epoch, index / len(batches))
-        x = learn.augment(images[part].to(device), rng).contiguous(memory_format=torch.channels_last)
+        if label_maps is None:
+            x, truth = learn.augment(images[part].to(device), rng), targets[part].to(device)
+        else:
+            x, truth = learn.augment_with_map(images[part].to(device), label_maps[part].to(device), rng)
+        x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            loss = network.loss(x, targets[part].to(device))["loss"]
+            loss = network.loss(x, truth)["loss"]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
+        if recipe.average:
+            step = epoch * len(batches) + index
+            _follow(average, network, min(recipe.average, (step + 1) / (step + 10)))  # the first steps forget the start
         total, seen = total + loss.item() * len(part), seen + len(part)
         if sys.stderr.isatty():
             rate = seen / (time.monotonic() - started)
@@ -245,7 +286,10 @@ def fit_fold(
     torch.manual_seed(recipe.seed)
     device = choose_device()
     network = task_network.Network(recipe.architecture, pretrained=recipe.pretrained, **recipe.options)
+    if recipe.start:
+        network.load_state_dict(kept_state(Path(recipe.start)))
     network.to(device, memory_format=torch.channels_last)
+    average = deepcopy(network) if recipe.average else network
     optimizer = _build_optimizer(network, recipe)
     checkpoint = _Checkpoint(folder, recipe)
     history: list[dict[str, float]] = []
@@ -253,22 +297,28 @@ def fit_fold(
     if (saved := checkpoint.load()) is not None:
         tensors, history, kept_epoch = saved
         network.load_state_dict(_stripped("model", tensors))
+        if recipe.average:
+            average.load_state_dict(_stripped("average", tensors))
         _restore(optimizer, network, _stripped("optimizer", tensors))
         kept = _prefixed("kept", _stripped("kept", tensors))
     train = (pack.folds != fold) & (pack.folds >= 0)
     images, targets = torch.from_numpy(pack.images), torch.from_numpy(pack.targets)
+    label_maps = torch.from_numpy(pack.label_maps) if pack.label_maps.size else None
     held = torch.from_numpy(pack.folds == fold)
+    held_truth = (targets if label_maps is None else label_maps)[held]
     for epoch in range(len(history), recipe.epochs):
         started = time.monotonic()
-        loss = _train_epoch(network, optimizer, learn, images[train], targets[train], recipe, epoch)
-        validation = _validation_loss(network, learn, images[held], targets[held])
+        own_maps = None if label_maps is None else label_maps[train]
+        loss = _train_epoch(network, average, optimizer, learn, images[train], targets[train], own_maps, recipe, epoch)
+        validation = _validation_loss(average, learn, images[held], held_truth)
         history.append(
             {"train_loss": loss, "validation_loss": validation, "seconds": round(time.monotonic() - started, 1)}
         )
         if recipe.keep == "last" or kept_epoch < 0 or validation < history[kept_epoch]["validation_loss"]:
-            kept, kept_epoch = _prefixed("kept", network.state_dict()), epoch
+            kept, kept_epoch = _prefixed("kept", average.state_dict()), epoch
         model, state = _prefixed("model", network.state_dict()), _prefixed("optimizer", _state_of(optimizer, network))
-        checkpoint.save(model | kept | state, history, kept_epoch)
+        follower = _prefixed("average", average.state_dict()) if recipe.average else {}
+        checkpoint.save(model | follower | kept | state, history, kept_epoch)
         print(
             f"\nfold {fold} epoch {epoch + 1}/{recipe.epochs}: train {loss:.4f}, validation {validation:.4f}"
             f" (kept {history[kept_epoch]['validation_loss']:.4f}), {history[-1]['seconds']:.0f} s",

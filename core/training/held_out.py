@@ -33,6 +33,15 @@ Cuts = Sequence[tuple[str, str, str]]  # id of an operating point, its label, ke
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """What a manifest and its folder say about cases that the model never saw: files by name, figures, thresholds."""
+
+    files: dict[str, bytes]
+    metrics: tuple[Metric, ...]
+    points: tuple[OperatingPoint, ...]
+
+
+@dataclass(frozen=True)
 class Scored:
     """Cases with the answers to them.
 
@@ -83,7 +92,8 @@ def _threshold_interval(choose: Choice, y_true: Scores, y_score: Scores, seed: i
     return float(low), float(high)
 
 
-def _estimate(interval: Interval) -> Estimate:
+def estimate(interval: Interval) -> Estimate:
+    """An interval as a manifest holds it."""
     return Estimate(value=round(interval.value, 6), low=round(interval.low, 4), high=round(interval.high, 4))
 
 
@@ -108,8 +118,8 @@ def operating_points(
                 threshold_high=round(high, 6),
                 chosen_for=purpose,
                 chosen_on=f"validation fold, n = {len(chosen_on[0])}",
-                sensitivity=_estimate(measured.sensitivity),
-                specificity=_estimate(measured.specificity),
+                sensitivity=estimate(measured.sensitivity),
+                specificity=estimate(measured.specificity),
                 data=data,
                 n=len(test.targets),
             )

@@ -1,6 +1,6 @@
 """Prepared training arrays in one file, so that a machine with nothing but torch can train."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ class Pack:
     """Everything `fit` needs, and what `publish` needs beside it.
 
     Attributes:
-        images: uint8 or int16 (N, S, S), the task's stored form.
+        images: uint8 or int16 (N, S, S), or uint8 (N, S, S, 3): the task's stored form.
         targets: float32 (N,), the class of each case.
         cases, patients: Ids, (N,).
         folds: int64 (N,), the fold in which a case is validation; -1 for held-out test cases.
@@ -20,6 +20,7 @@ class Pack:
         references: float32 (N,), a measured value that the answer is compared with (HU); NaN where there is none.
         pixel_hashes: Salted hash of each stored image, (N,), for the leakage check.
         facts: (1,) JSON text: task, data kind, source, seed, licence.
+        label_maps: uint8 (N, S, S), the class of every pixel of a segmenter's images; (0,) for other tasks.
     """
 
     images: NDArray[np.uint8] | NDArray[np.int16]
@@ -31,15 +32,16 @@ class Pack:
     references: NDArray[np.float32]
     pixel_hashes: NDArray[np.str_]
     facts: NDArray[np.str_]
+    label_maps: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
     def save(self, path: Path) -> None:
         """Write as .npz, atomically."""
         partial = path.with_suffix(".part.npz")
-        np.savez_compressed(partial, **{field.name: getattr(self, field.name) for field in fields(self)})
+        np.savez_compressed(partial, **{one.name: getattr(self, one.name) for one in fields(self)})
         partial.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Pack":
         """Read a file written by `save`; never unpickles."""
         with np.load(path, allow_pickle=False) as archive:
-            return cls(**{field.name: archive[field.name] for field in fields(cls)})
+            return cls(**{one.name: archive[one.name] for one in fields(cls) if one.name in archive})

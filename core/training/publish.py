@@ -1,11 +1,9 @@
 """From a fitted fold to a weights folder: held-out evaluation, operating points, manifest, card."""
 
-import csv
 import hashlib
-import io
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 
+from core.io.pixel_evidence import FILE
 from core.io.weights_file import write_atomically
 from core.manifest import (
     Architecture,
@@ -30,41 +29,33 @@ from core.manifest import (
     dump_manifest,
     read_manifest,
 )
+from core.training.answers import Answers
 from core.training.card import model_card
-from core.training.fit import Fitted, Recipe, predict
-from core.training.held_out import (
-    Scored,
-    Scores,
-    headline_metrics,
-    ideal_observer,
-    operating_points,
-    reference_metrics,
-)
+from core.training.fit import Fitted, Recipe
+from core.training.graded import graded
+from core.training.masks import areas, evidence, segmented
 from core.training.pack import Pack
+from core.training.tables import csv_bytes
 
-Columns = dict[str, NDArray[Any]]
+Figures = NDArray[np.float64]
 Dtype = Literal["float32", "float16"]
 HALF_PRECISION_LIMIT = 0.001
 
 
-def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return buffer.getvalue().encode()
+def _serialise(network: torch.nn.Module, measure: Callable[[torch.nn.Module], Figures]) -> tuple[bytes, Dtype]:
+    """The weights in half precision when no figure moves by 0.001, else in single.
 
-
-def _serialise(network: torch.nn.Module, learn: ModuleType, images: torch.Tensor, sigmoid: Any) -> tuple[bytes, Dtype]:
-    """The weights in half precision when no score moves by more than 0.001, else in single."""
-    before = sigmoid(predict(network, learn, images))
+    Args:
+        network: Gets the rounded weights where they are good enough.
+        measure: Its scores on validation cases, or what is reported of them.
+    """
+    before = measure(network)
     state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
     half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
     network.load_state_dict(
         {name: value.float() if value.is_floating_point() else value for name, value in half.items()}
     )
-    moved = float((sigmoid(predict(network, learn, images)) - before).abs().max())
-    if moved < HALF_PRECISION_LIMIT:
+    if float(np.abs(measure(network) - before).max()) < HALF_PRECISION_LIMIT:
         return save({name: value.contiguous() for name, value in half.items()}), "float16"
     network.load_state_dict(state)
     return save({name: value.contiguous() for name, value in state.items()}), "float32"
@@ -79,37 +70,11 @@ def _revision() -> str:
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+" if git("status", "--porcelain", "core") else "")
 
 
-def _evaluation(pack: Pack, labels: Sequence[str], test: Scored, ideal: Scores | None) -> bytes:
-    """evaluation.csv: one row a held-out case."""
-    mask = pack.folds < 0
-    columns: Columns = {"case": pack.cases[mask], "patient": pack.patients[mask], "label": test.targets.astype(int)}
-    columns |= {f"p_{label}": test.probabilities[:, place] for place, label in enumerate(labels)}
-    if ideal is not None and len(labels) == 1:
-        columns["p_ideal_observer"] = ideal[:, 0].round(6)
-    elif ideal is not None:
-        columns |= {f"ideal_{label}": ideal[:, place].round(6) for place, label in enumerate(labels)}
-    return _csv(list(columns), list(zip(*columns.values(), strict=True)))
-
-
-def _out_of_fold(pack: Pack, labels: Sequence[str], mask: NDArray[np.bool_], real: Scored) -> bytes:
-    """out_of_fold.csv: every real case with a measured reference, answered by the fold model that never saw its patient."""
-    columns: Columns = {
-        "pixel_hash": pack.pixel_hashes[mask],
-        "case": pack.cases[mask],
-        "patient": pack.patients[mask],
-        "fold": pack.folds[mask],
-        "label": real.targets.astype(int),
-        "reference": pack.references[mask].round(1),
-    }
-    columns |= {f"p_{label}": real.probabilities[:, place] for place, label in enumerate(labels)}
-    return _csv(list(columns), list(zip(*columns.values(), strict=True)))
-
-
 def _training_cases(pack: Pack) -> bytes:
     """training_cases.csv: which pixels were used, in which fold."""
     train = pack.folds >= 0
     rows = zip(pack.pixel_hashes[train], pack.patients[train], pack.folds[train], strict=True)
-    return _csv(("pixel_hash", "patient", "fold"), list(rows))
+    return csv_bytes(("pixel_hash", "patient", "fold"), list(rows))
 
 
 def _provenance(
@@ -124,16 +89,22 @@ def _provenance(
         datasets=(
             _dataset("training", names[0], licence, pack, (pack.folds >= 0) & (pack.folds != fold)),
             _dataset("validation", names[0], licence, pack, pack.folds == fold),
-            _dataset("test", names[1], facts.get("test_licence", licence), pack, pack.folds < 0),
+            _dataset("test", names[1], facts.get("test_licence", licence), pack, _tested(pack)),
         ),
         command="\n".join(filter(None, (facts.get("pack_command"), command))),
         seed=recipe.seed,
         code_revision=_revision(),
         date=f"{datetime.now(UTC):%Y-%m-%d}",
         training_cases_sha256=digests["training_cases.csv"],
-        evaluation_sha256=digests["evaluation.csv"],
+        evaluation_sha256=digests.get(FILE) or digests["evaluation.csv"],
         out_of_fold_sha256=digests.get("out_of_fold.csv"),
     )
+
+
+def _tested(pack: Pack) -> NDArray[np.bool_]:
+    """Cases that no fold was trained on; all of them, each out of its fold, where there are none."""
+    held_out = pack.folds < 0
+    return held_out if held_out.any() else ~held_out
 
 
 def _dataset(
@@ -165,39 +136,6 @@ def _history(recipe: Recipe, fold: int, fitted: dict[int, Fitted]) -> bytes:
     return (json.dumps({"recipe": asdict(recipe), "fold": fold, "folds": folds}, indent=1) + "\n").encode()
 
 
-class _Answers:
-    """Scores of the fitted folds on the cases of a pack."""
-
-    def __init__(self, task_network: ModuleType, learn: ModuleType, pack: Pack, recipe: Recipe) -> None:
-        self._task, self._learn, self._pack, self._recipe = task_network, learn, pack, recipe
-
-    def network(self, fitted: Fitted) -> torch.nn.Module:
-        """The network with the weights of a fold."""
-        network: torch.nn.Module = self._task.Network(self._recipe.architecture, **self._recipe.options)
-        network.load_state_dict(fitted.state)
-        return network
-
-    def images(self, mask: NDArray[np.bool_]) -> torch.Tensor:
-        """Stored images of some cases."""
-        return torch.from_numpy(self._pack.images[mask])
-
-    def scored(self, network: torch.nn.Module, mask: NDArray[np.bool_]) -> Scored:
-        """Some cases with the answers of a network."""
-        outputs = self._task.scores(predict(network, self._learn, self.images(mask)))
-        probabilities = outputs.numpy().astype(np.float64).round(6)
-        return Scored(self._pack.targets[mask].astype(np.float64), probabilities, self._pack.patients[mask])
-
-    def out_of_fold(self, fitted: dict[int, Fitted], mask: NDArray[np.bool_]) -> Scored:
-        """Some training cases, each answered by the fold that never saw its patient; needs every fold."""
-        targets, probabilities = self._pack.targets[mask].astype(np.float64), np.empty(0)
-        for fold, own in fitted.items():
-            scored = self.scored(self.network(own), mask & (self._pack.folds == fold))
-            if probabilities.size == 0:
-                probabilities = np.full((len(targets), scored.probabilities.shape[1]), np.nan)
-            probabilities[self._pack.folds[mask] == fold] = scored.probabilities
-        return Scored(targets, probabilities, self._pack.patients[mask])
-
-
 def publish(
     task_network: ModuleType,
     learn: ModuleType,
@@ -225,38 +163,32 @@ def publish(
         folder: weights/<task>/<model>.
     """
     fold = min(fitted, key=lambda fold: fitted[fold].kept_loss)
-    answers = _Answers(task_network, learn, pack, recipe)
+    answers = Answers(task_network, learn, pack, recipe)
     network = answers.network(fitted[fold])
-    content, dtype = _serialise(network, learn, answers.images(pack.folds == fold), task_network.scores)
-    facts, labels = json.loads(str(pack.facts[0])), template["labels"]
-    test, ideal = answers.scored(network, pack.folds < 0), ideal_observer(pack)
-    metrics = headline_metrics(labels, test, ideal, facts["test_name"])
-    files = {"evaluation.csv": _evaluation(pack, labels, test, ideal), "training_cases.csv": _training_cases(pack)}
-    measured = np.isfinite(pack.references) & (pack.folds >= 0)
-    if measured.any() and set(fitted) == set(pack.folds[pack.folds >= 0]):
-        real = answers.out_of_fold(fitted, measured)
-        files["out_of_fold.csv"] = _out_of_fold(pack, labels, measured, real)
-        references = pack.references[measured].astype(np.float64)
-        metrics += reference_metrics(labels, real, references, facts["reference_name"])
-    points = operating_points(
-        template["cuts"], labels, answers.scored(network, pack.folds == fold), test, facts["test_name"], recipe.seed
-    )
+    validation, is_segmenter = pack.folds == fold, bool(pack.label_maps.size)
+    if is_segmenter:
+        content, dtype = _serialise(network, lambda own: areas(evidence(answers, learn, pack, own, validation)))
+        held_out = segmented(template["labels"], pack, answers, learn, network, fitted, fold)
+    else:
+        content, dtype = _serialise(network, lambda own: answers.scored(own, validation).probabilities)
+        held_out = graded(template, pack, answers, network, fitted, fold, recipe.seed)
+    files = {**held_out.files, "training_cases.csv": _training_cases(pack)}
     changelog = _changelog(folder, note)
     manifest = Manifest(
         format="fivefold-manifest-1",
-        task=facts["task"],
+        task=json.loads(str(pack.facts[0]))["task"],
         model=folder.name,
         version=changelog[-1].version,
         changelog=changelog,
         architecture=Architecture(name=recipe.architecture, options=recipe.options),
         weights=_weights_file(content, dtype, network),
-        operating_points=tuple(points),
+        operating_points=held_out.points,
         calibration=Calibration(method="none"),
         explanation=ExplanationSpec(
             layer=template["explanation_layer"][recipe.architecture],
             default_method=template.get("explanation_method", "grad_cam"),
         ),
-        metrics=tuple(metrics),
+        metrics=held_out.metrics,
         provenance=_provenance(template, pack, fold, recipe, command, files),
         **{key: value for key, value in template.items() if key in Manifest.model_fields},
     )

@@ -6,12 +6,12 @@ from core import registry
 from core.errors import WeightsError
 from core.manifest import Manifest, Metric
 from core.task import Task
-from pages.parts.frame import held_out_name, show_badge
+from pages.parts.frame import held_out_name, label_name, show_badge
 from pages.parts.menu import has_page, show_link
 from pages.parts.words import t
 
 _COLUMNS = 3
-_HEADLINES = ("auroc", "weighted_kappa")
+_HEADLINES = ("auroc", "weighted_kappa", "average_precision")
 
 
 def show_cards() -> None:
@@ -60,16 +60,22 @@ def _show_card(task: Task) -> None:
 
 
 def _show_headline(manifest: Manifest) -> None:
-    metric = next((metric for metric in manifest.metrics if metric.name in _HEADLINES), None)
-    if metric is not None:
-        st.markdown(f"**{_figure(metric)}**")
-        st.caption(f"n = {metric.n} {held_out_name(manifest)}")
+    name = next((metric.name for metric in manifest.metrics if metric.name in _HEADLINES), "")
+    shown = [metric for metric in manifest.metrics if metric.name == name]
+    for metric in shown:
+        st.markdown(f"**{_figure(metric, registry.task(manifest.task))}**")
+    if shown:
+        st.caption(f"n = {shown[0].n} {held_out_name(manifest)}")
     if manifest.statement:
         st.caption(t(manifest.statement))
 
 
-def _figure(metric: Metric) -> str:
-    name = t("Weighted kappa") if metric.name == "weighted_kappa" else "AUROC"
+def _figure(metric: Metric, task: Task) -> str:
+    name = "AUROC"
+    if metric.name == "weighted_kappa":
+        name = t("Weighted kappa")
+    elif metric.name == "average_precision":
+        name = t("{label}: average precision", label=label_name(task, metric.label))
     if metric.low is None or metric.high is None:
         return f"{name} {metric.value:.2f}"
     return t(

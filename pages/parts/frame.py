@@ -21,6 +21,15 @@ _NETWORKS = {
     "simple_cnn_1": "SimpleCNN, 1 layer",
     "simple_cnn_2": "SimpleCNN, 2 layers",
     "simple_cnn_3": "SimpleCNN, 3 layers",
+    "unet_small": "U-Net, small",
+    "unet": "U-Net",
+    "unet_resnet18": "U-Net, ResNet18",
+    "fcn_resnet101": "FCN-ResNet101",
+    "segnet": "SegNet",
+    "deeplabv3": "DeepLabv3",
+    "deeplabv3plus_resnet50": "DeepLabv3+, ResNet50",
+    "deeplabv3plus_xception": "DeepLabv3+, Xception",
+    "deeplabv3plus_drn": "DeepLabv3+, stride 8",
 }
 
 

@@ -21,12 +21,16 @@ from pages.parts.chart import is_dark, show_chart
 from pages.parts.frame import grade_name, held_out_name
 from pages.parts.grading import show_grading
 from pages.parts.held_out import HeldOut, curve_of, held_out
+from pages.parts.segmenting import show_segmenting
 from pages.parts.view import TaskView
 from pages.parts.words import percent, t, translator
 
 
 def show_performance(view: TaskView, task: Task, manifest: Manifest) -> None:
     """Grades first where labels are grades; then threshold and prevalence, and everything that follows them."""
+    if task.kind == "segmenter":
+        show_segmenting(task, manifest)
+        return
     if task.kind == "grader":
         show_grading(task, manifest)
         view.show_real_cases(task, manifest)

@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from PIL import Image
 
+from core.figures.style import LABEL_COLOURS
+from core.imaging.agreement_map import agreement_map
 from core.imaging.display import regions_window, to_display
-from core.imaging.overlay import as_rgb, blend, draw_regions
+from core.imaging.overlay import as_rgb, blend, draw_regions, paint_masks
 from core.imaging.resample import crop_resize, fit_within
 from core.records import Frame, Heatmap, Region, ScreeningResult
 from core.reports.overlay_png import overlay_png
@@ -35,16 +37,20 @@ class Look:
         inverted: Dark for bright.
         strength: Opacity of the strongest evidence, 0 to 1.
         layout: How image and overlay stand together.
+        hidden: Labels whose masks are not shown.
+        fill: Opacity of masks, 0 to 1.
     """
 
     window: tuple[float, float] | None = None
     inverted: bool = False
     strength: float = 0.55
     layout: Layout = "auto"
+    hidden: tuple[str, ...] = ()
+    fill: float = 0.5
 
 
 def sheet_bytes(result: ScreeningResult, look: Look) -> bytes:
-    """PNG or JPEG of the image beside its overlay; of the image alone while no score is shown."""
+    """PNG or JPEG of the image, with its masks, beside its overlay; of the image alone while no score is shown."""
     frame = result.study.frame
     picture, factor = _small(_display(frame, look))
     regions = tuple(_scaled(region, factor) for region in result.regions)
@@ -57,8 +63,23 @@ def sheet_bytes(result: ScreeningResult, look: Look) -> bytes:
         return _encoded(_sheet([Image.fromarray(outlined)], look.layout, parts=2))
     maps = tuple(replace(heatmap, region=_scaled(heatmap.region, factor)) for heatmap in heatmaps(result))
     overlay = draw_regions(blend(picture, maps, look.strength), regions)
-    parts = [overlay] if look.layout == "overlay" else [outlined, overlay]
+    marked = draw_regions(paint_masks(picture, _masks(result, look), look.fill), regions)
+    parts = [overlay] if look.layout == "overlay" else [marked, overlay]
     return _encoded(_sheet([Image.fromarray(part) for part in parts], look.layout, parts=len(parts)))
+
+
+def small_pictures(result: ScreeningResult, look: Look, longest_px: int) -> tuple[bytes, bytes]:
+    """The image alone, and with its masks whatever the gate says: the page shows the second only with a score."""
+    small, _ = fit_within(_display(result.study.frame, look), longest_px)
+    picture = as_rgb(small)
+    marked = paint_masks(picture, _masks(result, look), look.fill)
+    return _encoded(Image.fromarray(picture)), _encoded(Image.fromarray(marked))
+
+
+def agreement_picture(result: ScreeningResult, masks: tuple[Any, Any], look: Look) -> bytes:
+    """Where two masks of the frame agree."""
+    picture, _ = _small(_display(result.study.frame, look))
+    return _encoded(Image.fromarray(agreement_map(picture, *masks)))
 
 
 def region_sheet(result: ScreeningResult, look: Look, index: int) -> bytes:
@@ -91,6 +112,16 @@ def plain_picture(result: ScreeningResult, look: Look) -> tuple[Image.Image, flo
 def heatmaps(result: ScreeningResult) -> tuple[Heatmap, ...]:
     """The maps of a result, none where it has no explanation."""
     return result.explanation.heatmaps if result.explanation else ()
+
+
+def _masks(result: ScreeningResult, look: Look) -> list[tuple[Any, str]]:
+    """Masks that are shown, each with the colour of its label."""
+    findings = result.prediction.findings if result.prediction else ()
+    return [
+        (finding.mask, LABEL_COLOURS[finding.label])
+        for finding in findings
+        if finding.mask is not None and finding.label not in look.hidden
+    ]
 
 
 def _display(frame: Frame, look: Look) -> Any:

@@ -17,8 +17,9 @@ from core.screening import operating_point
 from core.task import Task
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.checks import show_checks, show_confirmation, show_refusal
-from pages.parts.frame import grade_name, held_out_name
+from pages.parts.frame import grade_name, held_out_name, label_name
 from pages.parts.held_out import held_out, share_at_or_above
+from pages.parts.masks import show_found, show_mask_downloads
 from pages.parts.picture import overlay_to_save
 from pages.parts.road import Choices
 from pages.parts.view import TaskView
@@ -39,7 +40,7 @@ def show_result(task: Task, manifest: Manifest, result: ScreeningResult, choices
     _show_answer(task, manifest, result, operating_point(manifest, choices.point), view)
     show_checks(result)
     view.show_next_step(result)
-    _show_downloads(task.id, result)
+    _show_downloads(task, result)
 
 
 def _show_answer(
@@ -47,7 +48,9 @@ def _show_answer(
 ) -> None:
     findings = result.prediction.findings if result.prediction else ()
     with st.container(border=True, key=f"{task.id}.answer"):
-        for index, finding in enumerate(findings):
+        if task.kind == "segmenter":
+            show_found(task, result)
+        for index, finding in enumerate(findings if task.kind != "segmenter" else ()):
             _show_headline(task, finding, is_only=len(findings) == 1)
             st.markdown(
                 " ".join(filter(None, (_meaning(task, manifest, finding), view.tell_measures(task, result, index))))
@@ -66,6 +69,12 @@ def _show_answer(
 
 def _about_point(task: Task, manifest: Manifest, point: OperatingPoint) -> str:
     cases = {"cases": held_out_name(manifest), "n": point.n}
+    if task.kind == "segmenter":
+        return t(
+            "Sensitivity and specificity of single pixels for {label} at its operating point: {cases}, n = {n}.",
+            label=label_name(task, point.label),
+            **cases,
+        )
     if task.kind != "grader":
         return t("Sensitivity and specificity at this operating point: {cases}, n = {n}.", **cases)
     return t(
@@ -135,9 +144,9 @@ def _show_estimate(place: DeltaGenerator, name: str, estimate: Estimate) -> None
     place.metric(name, number(estimate.value), interval, delta_color="off", delta_arrow="off")
 
 
-def _show_downloads(task_id: str, result: ScreeningResult) -> None:
+def _show_downloads(task: Task, result: ScreeningResult) -> None:
     """Names carry hashes of the image and of this answer, so that two results never share a file."""
-    look = read_look(task_id, result.study)
+    task_id, look = task.id, read_look(task.id, result.study)
     record = json.dumps(to_json(result), indent=2, ensure_ascii=False, allow_nan=False)
     answer = hashlib.sha256(f"{record}{look}".encode()).hexdigest()
     stem = f"{task_id}_{result.study.file_sha256[:12]}_{answer[:8]}"
@@ -162,3 +171,4 @@ def _show_downloads(task_id: str, result: ScreeningResult) -> None:
         on_click="ignore",
         width="stretch",
     )
+    show_mask_downloads(task, result, stem)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core import registry
 from core.manifest import Manifest
-from core.records import Laterality, PatientResult, Region, Regions, ScreeningResult
+from core.records import Gate, Laterality, PatientResult, Region, Regions, ScreeningResult
 from pages.parts.source import Chosen
 
 _KEPT_RESULTS = 8
@@ -86,7 +86,7 @@ def screen_once(
         while len(kept) > _KEPT_RESULTS:
             del kept[next(iter(kept))]
     result = kept[key]
-    if result.gate.outcome == "needs_confirmation" and _is_confirmed(manifest.task, result):
+    if is_confirmed(manifest.task, result.study.file_sha256, result.gate):
         return replace(result, gate=replace(result.gate, confirmed=True))
     return result
 
@@ -114,9 +114,9 @@ def patient_once(
     patient: PatientResult = kept[1]
     if not shown.gate.confirmed:
         return patient
-    known = _reasons(shown)
+    known = _reasons(shown.gate)
     slices = tuple(
-        replace(result, gate=replace(result.gate, confirmed=True)) if _reasons(result) <= known else result
+        replace(result, gate=replace(result.gate, confirmed=True)) if _reasons(result.gate) <= known else result
         for result in patient.slices
     )
     return replace(patient, slices=slices)
@@ -136,21 +136,27 @@ def _forget_other_files(kept: dict[Key, ScreeningResult], chosen: Chosen) -> Non
 
 def confirm(task_id: str, result: ScreeningResult) -> None:
     """A person saw these reasons for this image and wants the score all the same."""
-    st.session_state.setdefault(f"{task_id}.confirmed", {})[result.study.file_sha256] = _reasons(result)
+    confirm_gate(task_id, result.study.file_sha256, result.gate)
 
 
-def _is_confirmed(task_id: str, result: ScreeningResult) -> bool:
+def confirm_gate(task_id: str, file_sha256: str, gate: Gate) -> None:
+    """The same for an image of which only the hash is at hand; reasons confirmed earlier stay confirmed."""
+    confirmed = st.session_state.setdefault(f"{task_id}.confirmed", {})
+    confirmed[file_sha256] = confirmed.get(file_sha256, frozenset()) | _reasons(gate)
+
+
+def is_confirmed(task_id: str, file_sha256: str, gate: Gate) -> bool:
     """Whether all reasons for doubt were confirmed for this image; a new one asks again."""
-    confirmed = st.session_state.get(f"{task_id}.confirmed", {}).get(result.study.file_sha256)
-    return confirmed is not None and _reasons(result) <= confirmed
+    confirmed = st.session_state.get(f"{task_id}.confirmed", {}).get(file_sha256)
+    return gate.outcome == "needs_confirmation" and confirmed is not None and _reasons(gate) <= confirmed
 
 
-def _reasons(result: ScreeningResult) -> frozenset[str]:
-    return frozenset(check.code for check in result.gate.reasons)
+def _reasons(gate: Gate) -> frozenset[str]:
+    return frozenset(check.code for check in gate.reasons)
 
 
 def _key(manifest: Manifest, chosen: Chosen, choices: Choices) -> Key:
-    return (chosen.study.file_sha256, manifest.weights.sha256, choices)
+    return (chosen.study.file_sha256, manifest.model, manifest.weights.sha256, choices)
 
 
 def _results(task_id: str) -> dict[Key, ScreeningResult]:

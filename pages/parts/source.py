@@ -104,6 +104,12 @@ def _choose_sample(task_id: str) -> Chosen:
     return _read_sample(task_id, str(sample_id))
 
 
+def shown_sample(task_id: str) -> str | None:
+    """Id of the sample on show, None where the image has another source."""
+    state = st.session_state
+    return state.get(f"{task_id}.sample") if state.get(f"{task_id}.source", SAMPLE) == SAMPLE else None
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _read_sample(task_id: str, sample_id: str) -> Chosen:
     # Shared by all sessions: a phantom is nobody's image.

@@ -2,15 +2,17 @@
 
 import streamlit as st
 
+from core import registry
 from core.manifest import Manifest
 from core.records import ScreeningResult, Study
 from core.task import Task
+from pages.parts.frame import label_name
 from pages.parts.picture import Layout, Look, heatmaps, sheet_bytes
 from pages.parts.redraw import show_redraw
 from pages.parts.road import Choices
 from pages.parts.words import t
 
-_STRENGTH_PERCENT = 55
+_STRENGTH_PERCENT, _FILL_PERCENT = 55, 40
 _LAYOUTS: tuple[Layout, ...] = ("auto", "beside", "stacked", "overlay")
 
 
@@ -24,6 +26,8 @@ def show_viewer(task: Task, manifest: Manifest, result: ScreeningResult, choices
             with st.columns([10, 2])[1]:
                 _show_display_popover(task.id, manifest, result.study)
             return
+        if task.kind == "segmenter" and result.gate.shows_score:
+            _show_masks(task)
         _show_controls(task.id, manifest, result, choices)
         show_redraw(task, result, look)
 
@@ -37,6 +41,10 @@ def read_look(task_id: str, study: Study) -> Look:
         inverted=bool(state.get(f"{task_id}.inverted", False)),
         strength=state.get(f"{task_id}.strength", _STRENGTH_PERCENT) / 100,
         layout=state.get(f"{task_id}.layout", "auto"),
+        hidden=tuple(
+            label.id for label in registry.task(task_id).labels if not state.get(f"{task_id}.mask.{label.id}", True)
+        ),
+        fill=state.get(f"{task_id}.fill", _FILL_PERCENT) / 100,
     )
 
 
@@ -62,12 +70,22 @@ def _show_side(task: Task, result: ScreeningResult) -> None:
     )
 
 
+def _show_masks(task: Task) -> None:
+    """A switch for the mask of each label in its colour, and one opacity for all."""
+    *switches, opacity = st.columns([3] * len(task.labels) + [4], vertical_alignment="bottom")
+    for column, label in zip(switches, task.labels, strict=True):
+        name = f":material/square: {t(label.name)}"
+        column.toggle(name, True, key=f"{task.id}.mask.{label.id}", persist_state="session")
+    with opacity:
+        st.slider(t("Masks"), 0, 100, _FILL_PERCENT, 5, format="%d %%", key=f"{task.id}.fill", persist_state="session")
+
+
 def _show_controls(task_id: str, manifest: Manifest, result: ScreeningResult, choices: Choices) -> None:
-    from core.engine.explain import METHODS  # torch is loaded by now
+    from core.engine.explain import METHODS, SEGMENTER_METHODS  # torch is loaded by now
 
     method, strength, more = st.columns([5, 5, 2], vertical_alignment="bottom")
     with method:
-        methods = list(METHODS)
+        methods = list(SEGMENTER_METHODS if registry.task(task_id).kind == "segmenter" else METHODS)
         st.selectbox(
             t("Explanation"),
             methods,
@@ -110,9 +128,11 @@ def _show_display_popover(task_id: str, manifest: Manifest, study: Study) -> Non
         }
         st.radio(t("Layout"), _LAYOUTS, format_func=names.__getitem__, key=f"{task_id}.layout", persist_state="session")
         points = {point.id: f"{point.threshold:.2f} · {t(point.chosen_for)}" for point in manifest.operating_points}
+        if registry.task(task_id).kind == "segmenter":
+            points = {point.id: label_name(registry.task(task_id), point.label) for point in manifest.operating_points}
         if len(points) > 1:
             st.radio(
-                t("Operating point"),
+                t("Operating point") if registry.task(task_id).kind != "segmenter" else t("Explained finding"),
                 list(points),
                 format_func=points.__getitem__,
                 key=f"{task_id}.point",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 import torchvision.models.segmentation as tv
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,7 +12,10 @@ from torch.nn import functional
 from core.engine.networks.segnet import SegNet
 from core.engine.networks.split import Activations, SplitNetwork
 from core.engine.networks.unet import UNet
+from core.engine.networks.unet_small import SmallUNet
 from core.errors import UsageError
+
+COLOURS = 3  # channels that every network here reads by itself
 
 
 class _LibrarySegmenter(SplitNetwork):
@@ -109,10 +113,10 @@ def _allow_single_images(aspp: Any) -> None:
     pooling[2] = _PooledNorm(pooling[2].num_features)
 
 
-def _unet(n_outputs: int, *, pretrained: bool) -> SplitNetwork:
+def _own(n_outputs: int, *, pretrained: bool, builder: Callable[[int], SplitNetwork], name: str) -> SplitNetwork:
     if pretrained:
-        raise UsageError("ImageNet weights for unet, which has none; wanted: pretrained=False, or unet_resnet18")
-    return UNet(n_outputs)
+        raise UsageError(f"ImageNet weights for {name}, which has none; wanted: pretrained=False, or unet_resnet18")
+    return builder(n_outputs)
 
 
 def _unet_resnet18(n_outputs: int, *, pretrained: bool) -> SplitNetwork:
@@ -149,7 +153,8 @@ def _deeplabv3plus(
 
 
 _BUILDERS: dict[str, Callable[..., SplitNetwork]] = {
-    "unet": _unet,
+    "unet_small": partial(_own, builder=SmallUNet, name="unet_small"),
+    "unet": partial(_own, builder=UNet, name="unet"),
     "unet_resnet18": _unet_resnet18,
     "fcn_resnet101": partial(_torchvision, builder=tv.fcn_resnet101),
     "segnet": SegNet,
@@ -161,13 +166,21 @@ _BUILDERS: dict[str, Callable[..., SplitNetwork]] = {
 SEGMENTERS = tuple(_BUILDERS)
 
 
-def build_segmenter(name: str, n_outputs: int, *, pretrained: bool = False) -> SplitNetwork:
+def _widen(network: nn.Module, copies: int) -> None:
+    """Let the first convolution read several pictures of the same colours: it starts as it would on their mean."""
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    with torch.no_grad():
+        first.weight = nn.Parameter(first.weight.repeat(1, copies, 1, 1) / copies)
+    first.in_channels *= copies
+
+
+def build_segmenter(name: str, n_outputs: int, *, n_inputs: int = 3, pretrained: bool = False) -> SplitNetwork:
     """Build a segmentation network by name.
 
-    Input: float32 (N, 3, H, W). Output: logits (N, n_outputs, H, W). Target: the encoder's last map; context: (H, W). All of them
-    train with a batch of one image.
+    Input: float32 (N, n_inputs, H, W). Output: logits (N, n_outputs, H, W). Target: the encoder's last map; context: (H, W).
+    All of them train with a batch of one image.
 
-    - unet, segnet: see those classes.
+    - unet_small, unet, segnet: see those classes.
     - unet_resnet18: U-Net decoder of smp on a ResNet18.
     - fcn_resnet101: Long et al. 2015 on a ResNet101 at output stride 8, without auxiliary classifier.
     - deeplabv3: Chen et al. 2017, arXiv 1706.05587, on a ResNet50 at output stride 8, rates 12, 24, 36.
@@ -179,12 +192,18 @@ def build_segmenter(name: str, n_outputs: int, *, pretrained: bool = False) -> S
     Args:
         name: One of SEGMENTERS.
         n_outputs: Number of output maps.
+        n_inputs: Channels of the input, a multiple of three: pictures of the same colours.
         pretrained: Start the encoder from ImageNet weights (downloads them). Those of the Xception want a mean and a standard
             deviation of 0.5 in every channel, all others the usual ones of ImageNet.
 
     Raises:
-        UsageError: Unknown name; `pretrained` for unet, for which no such weights exist.
+        UsageError: Unknown name; another number of channels; `pretrained` for a U-Net of ours, for which no such weights exist.
     """
     if name not in _BUILDERS:
         raise UsageError(f"segmentation network {name!r}; known: {', '.join(SEGMENTERS)}")
-    return _BUILDERS[name](n_outputs, pretrained=pretrained)
+    if n_inputs <= 0 or n_inputs % COLOURS:
+        raise UsageError(f"{n_inputs} input channels; wanted: a multiple of {COLOURS}")
+    network = _BUILDERS[name](n_outputs, pretrained=pretrained)
+    if n_inputs > COLOURS:
+        _widen(network, n_inputs // COLOURS)
+    return network

@@ -1,0 +1,89 @@
+"""A segmenter on photographs with label maps: pixel by pixel on the picture that the network sees."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+
+from core import registry
+from core.engine.loader import Model
+from core.engine.runner import run
+from core.errors import BusyError, ScreeningError, UsageError
+from core.evaluation.known import BY_FOLD, BY_MODEL, OUT_OF_FOLD, Known
+from core.io.pixel_evidence import ImageAnswer, PixelEvidence, evidence_of, gather, read_evidence
+from core.records import LabelledCase
+
+
+def answer_images(
+    model: Model, cases: Iterable[LabelledCase], excluded: Counter[str], fold_models: Mapping[int, Model]
+) -> tuple[PixelEvidence, Counter[str]]:
+    """Answer every image that may be counted.
+
+    Args:
+        model: The installed model.
+        cases: With their label maps.
+        excluded: Gets the number of images left out by reason.
+        fold_models: The models of cross-validation by fold, where they are at hand; they overrule the committed answers.
+
+    Returns:
+        The evidence, and the number of images by the source of their answer.
+
+    Raises:
+        UsageError: No image was left.
+    """
+    manifest = model.manifest
+    known, committed = Known(model), read_evidence(model.folder, manifest.provenance.evaluation_sha256)
+    rows, scored_by = [], Counter[str]()
+    for case in cases:
+        digest, fold = case.study.pixel_hash, known.folds.get(case.patient)
+        places = np.flatnonzero(committed.pixel_hashes == digest)
+        by_fold = None if fold is None else fold_models.get(fold)
+        if by_fold is not None and fold is not None:
+            row, source = _answered(by_fold, case, fold, excluded), BY_FOLD
+        elif places.size:
+            row, source = committed.row(int(places[0])), OUT_OF_FOLD
+        elif digest in known.pixels or fold is not None:
+            excluded["seen in training"] += 1
+            continue
+        else:
+            row, source = _answered(model, case, -1, excluded), BY_MODEL
+        if row is not None:
+            rows.append(row)
+            scored_by[source] += 1
+    if not rows:
+        raise UsageError(f"no image could be counted; left out: {dict(excluded)}")
+    return gather(rows), scored_by
+
+
+def _answered(model: Model, case: LabelledCase, fold: int, excluded: Counter[str]) -> dict[str, object] | None:
+    """Evidence of one image, None where its gate refused or it could not be answered."""
+    task = model.manifest.task
+    parts = {name: registry.part(task, name) for name in ("gate", "locate", "prepare", "network", "data", "learn")}
+    refused = [
+        check.code for check in parts["gate"].check(case.study, model.manifest, None) if check.outcome == "refused"
+    ]
+    if refused:
+        excluded[f"refused: {refused[0]}"] += 1
+        return None
+    regions = case.regions or parts["locate"].locate(case.study)
+    try:
+        done = run(model, parts["prepare"].prepare(case.study, regions, model.manifest))
+    except (BusyError, UsageError):
+        raise
+    except ScreeningError as error:
+        excluded[error.code] += 1
+        return None
+    truth, inside = parts["learn"].truth(parts["data"].training_map(case))
+    return evidence_of(
+        ImageAnswer(
+            case=case.case_id,
+            patient=case.patient,
+            pixel_hash=case.study.pixel_hash,
+            fold=fold,
+            scores=parts["network"].scores(torch.from_numpy(done.output))[0].numpy(),
+            rule=parts["learn"].rule(parts["data"].training_array(case)),
+            truth=truth,
+            inside=inside,
+        )
+    )

@@ -1,0 +1,1 @@
+"""Lesions of the retina in fundus photographs."""
