@@ -8,6 +8,7 @@ import torch
 from task_manifests import manifest_of
 from tiny_fundus import disc, photograph
 
+from core.imaging.fundus import without_illumination
 from core.phantom import Phantom
 from core.records import Frame, LabelledCase, Region, Study
 from core.tasks.retina_lesions import learn
@@ -15,7 +16,7 @@ from core.tasks.retina_lesions.data import training_array, training_map
 from core.tasks.retina_lesions.locate import locate
 from core.tasks.retina_lesions.phantom import make_phantom
 from core.tasks.retina_lesions.prepare import LIMIT, field_mask, prepare
-from core.tasks.retina_lesions.task import EXUDATE, HAEMORRHAGE, MICROANEURYSM, OUTSIDE, SIDE, STORED_STEP
+from core.tasks.retina_lesions.task import EXUDATE, HAEMORRHAGE, MICROANEURYSM, OUTSIDE, REACHES, SIDE, STORED_STEP
 
 MANIFEST = manifest_of("retina_lesions")
 CIRCLE = (210.0, 142.0, 172.0)  # of a frame of 429 x 285 pixels, which cuts it at top and bottom
@@ -211,6 +212,12 @@ def test_rule_takes_dark_green_for_blood_and_bright_green_for_exudate() -> None:
 SMALL = 80  # pixels a side: augmentation knows shares of the side alone
 
 
+@pytest.fixture
+def bloodless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No large haemorrhage is drawn."""
+    monkeypatch.setattr(learn, "BLOOD", 0.0)
+
+
 def augmented(stored: np.ndarray, label_map: np.ndarray, n: int, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """`n` copies of one picture: (n, 6, S, S), (n, S, S)."""
     torch.manual_seed(seed)
@@ -229,6 +236,7 @@ def test_pictures_keep_their_size_and_hold_classes_only() -> None:
     assert set(np.unique(maps)) <= {0, HAEMORRHAGE, OUTSIDE}
 
 
+@pytest.mark.usefixtures("bloodless")
 def test_image_and_map_move_together() -> None:
     stored, label_map = np.full((SMALL, SMALL, 6), 128, np.uint8), np.zeros((SMALL, SMALL), np.uint8)
     stored[50:60, 22:42] = 255
@@ -244,6 +252,7 @@ def test_image_and_map_move_together() -> None:
     assert np.mean(overlaps) > 0.9
 
 
+@pytest.mark.usefixtures("bloodless")
 def test_pictures_are_turned_to_all_sides_mirrored_and_scaled() -> None:
     """By the triangle of three marks: its direction, its sense of rotation, its size."""
     label_map = np.zeros((SMALL, SMALL), np.uint8)
@@ -273,6 +282,7 @@ def whole(maps: np.ndarray) -> list[np.ndarray]:
     ]
 
 
+@pytest.mark.usefixtures("bloodless")
 def test_pictures_are_moved_as_far_as_stated() -> None:
     """By where a mark in the middle comes to lie: uniform over the whole reach, but for the scale."""
     label_map = np.zeros((SMALL, SMALL), np.uint8)
@@ -285,6 +295,7 @@ def test_pictures_are_moved_as_far_as_stated() -> None:
     assert np.quantile(away, 0.97) < learn.SHIFT * np.sqrt(2) * np.exp(-learn.ZOOM[0])
 
 
+@pytest.mark.usefixtures("bloodless")
 def test_beyond_the_picture_is_outside_of_the_field() -> None:
     stored, label_map = np.full((SMALL, SMALL, 6), 250, np.uint8), np.zeros((SMALL, SMALL), np.uint8)
     label_map[:3, :3] = HAEMORRHAGE
@@ -294,6 +305,7 @@ def test_beyond_the_picture_is_outside_of_the_field() -> None:
     assert overlap(np.abs(x).mean(axis=1) < 3.5, is_beyond) > 0.95
 
 
+@pytest.mark.usefixtures("bloodless")
 def test_light_and_noise_change_as_far_as_stated() -> None:
     """A picture in two levels, 0 and 4: their distance is the gain, the lower one the tint."""
     stored, label_map = np.full((SMALL, SMALL, 6), 128, np.uint8), np.zeros((SMALL, SMALL), np.uint8)
@@ -318,3 +330,43 @@ def test_augmentation_repeats_with_its_seeds() -> None:
     assert np.array_equal(x, same)
     assert np.array_equal(maps, same_maps)
     assert not np.array_equal(x, other)
+
+
+# --- drawn haemorrhages ----------------------------------------------------------------------------------------------
+
+
+def test_blood_is_drawn_as_often_as_stated_and_marked() -> None:
+    _, maps = augmented(np.full((SMALL, SMALL, 6), 128, np.uint8), np.zeros((SMALL, SMALL), np.uint8), 400)
+    shares = (maps == HAEMORRHAGE).mean(axis=(1, 2))
+    assert np.mean(shares > 0) == pytest.approx(learn.BLOOD, abs=0.05)
+    assert shares.max() <= learn.BLOOD_AREA[1] + 0.02
+
+
+def test_drawn_blood_looks_as_if_it_had_been_photographed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both views of a picture into which the same blood is drawn before the means are taken off, by the road's own function."""
+    side, grey = 320, np.full((320, 320, 3), 120, np.float32)
+    inside = np.ones((side, side), bool)
+    rng = np.random.default_rng(5)
+    grey += rng.normal(0, 3, grey.shape).astype(np.float32)
+    views = np.concatenate([without_illumination(grey, inside, reach) for reach in REACHES], axis=2)
+    monkeypatch.setattr(learn, "_CLARITY", 1.0)
+    x, truth = torch.from_numpy(views).permute(2, 0, 1).clone(), torch.zeros(side, side)
+    learn._draw_haemorrhage(x, truth, np.random.default_rng(7))
+    blood = truth.numpy() == HAEMORRHAGE
+    assert 0.02 < blood.mean() < 0.26
+    taken = views.transpose(2, 0, 1) - x.numpy()
+    depth = taken[3:].max(axis=(1, 2)) - taken[3:].min(axis=(1, 2))  # the far view keeps the whole step
+    spread = np.array([1.4826 * np.median(np.abs(grey[:, :, k] - np.median(grey[:, :, k]))) for k in range(3)])
+    drawn = grey - (depth / learn.WHOLE * spread) * blood[:, :, None]
+    photographed = without_illumination(drawn.astype(np.float32), inside, REACHES[0]) - views[:, :, :3]
+    for colour in (0, 1):
+        assert np.corrcoef(photographed[:, :, colour].ravel(), -taken[colour].ravel())[0, 1] > 0.88  # its edge is soft
+
+
+def test_blood_stays_within_the_field() -> None:
+    x, truth = torch.zeros(6, SMALL, SMALL), torch.zeros(SMALL, SMALL)
+    truth[:, :40] = OUTSIDE
+    learn._draw_haemorrhage(x, truth, np.random.default_rng(2))
+    assert bool((truth[:, :40] == OUTSIDE).all())
+    assert not x[:, :, :40].any()
+    assert bool((truth[:, 40:] == HAEMORRHAGE).any())

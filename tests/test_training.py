@@ -18,6 +18,7 @@ from scipy.special import softmax
 from tiny_grader import LEARN, PENALTY, TASK, TinyGrader, graded_pack
 from torch import Tensor
 
+from core.errors import UsageError
 from core.imaging.imagenet import MEAN, SD
 from core.records import Frame, LabelledCase, Study
 from core.tasks.hip_osteoporosis import learn, network
@@ -256,6 +257,16 @@ def test_weighted_sampling_draws_every_grade_alike() -> None:
     assert set(draws) == set(range(len(GRADES)))
 
 
+def test_positives_are_four_of_five_draws_however_rare_they_are() -> None:
+    draws = np.concatenate([epoch_order(GRADES, "positives", np.random.default_rng(seed)) for seed in range(40)])
+    assert len(draws) == 40 * len(GRADES)
+    assert np.mean(GRADES[draws] != 0) == pytest.approx(0.8, abs=0.025)
+    own = draws[GRADES[draws] != 0]
+    shares = np.bincount(own, minlength=len(GRADES))[GRADES != 0] / len(own)
+    assert shares == pytest.approx(1 / np.count_nonzero(GRADES), abs=0.02)  # each case alike, not each class
+    assert set(epoch_order(np.ones(8, np.float32), "positives", np.random.default_rng(0))) <= set(range(8))
+
+
 # --- augmentation ----------------------------------------------------------------------------------------------------
 
 
@@ -431,11 +442,13 @@ def test_finished_run_is_not_trained_again(uninterrupted: Fitted, tmp_path: Path
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adagrad"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adagrad", "rmsprop"])
 def test_every_optimizer_remembers_over_a_kill(tmp_path: Path, optimizer: Any) -> None:
     """With dropout, whose draws a resumed run must repeat too."""
     pack = graded_pack()
-    recipe = Recipe("tiny", 4, 7, optimizer, 0.03, weight_decay=0.01, keep="last", options={"dropout": 0.5})
+    recipe = Recipe(
+        "tiny", 4, 7, optimizer, 0.03, weight_decay=0.01, average=0.9, keep="last", options={"dropout": 0.5}
+    )
     whole = fit_fold(TASK, LEARN, pack, 0, recipe, tmp_path / "whole")
     calls = 0
 
@@ -524,14 +537,19 @@ def test_network_is_built_with_the_options_of_the_recipe(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("optimizer", "kind"),
-    [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adagrad", torch.optim.Adagrad)],
+    [
+        ("sgd", torch.optim.SGD),
+        ("adam", torch.optim.Adam),
+        ("adagrad", torch.optim.Adagrad),
+        ("rmsprop", torch.optim.RMSprop),
+    ],
 )
 def test_optimizer_follows_the_recipe_and_decays_no_scalar(optimizer: Any, kind: type[torch.optim.Optimizer]) -> None:
     net = TinyGrader("tiny")
-    recipe = Recipe("tiny", optimizer=optimizer, lr=0.02, momentum=0.7, weight_decay=0.1)
+    recipe = Recipe("tiny", optimizer=optimizer, lr=0.002, momentum=0.7, weight_decay=0.1)
     made = fit._build_optimizer(net, recipe)
     assert type(made) is kind
-    assert {group["lr"] for group in made.param_groups} == {0.02}
+    assert {group["lr"] for group in made.param_groups} == {0.002}
     assert {group.get("momentum", 0.7) for group in made.param_groups} == {0.7}
     grouped = [id(parameter) for group in made.param_groups for parameter in group["params"]]
     assert sorted(grouped) == sorted(id(parameter) for parameter in net.parameters())
@@ -543,6 +561,39 @@ def test_optimizer_follows_the_recipe_and_decays_no_scalar(optimizer: Any, kind:
     for name in ("last.weight", "body.0.weight"):
         now = dict(net.named_parameters())[name].detach()
         assert float(now.abs().sum()) < float(before[name].abs().sum()), name
+
+
+def test_average_follows_the_weights_as_stated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replayed by hand from the weights after every step; the first steps forget more, so that the start does not linger."""
+    seen: list[dict[str, Tensor]] = []
+    follow = fit._follow
+
+    def watched(average: torch.nn.Module, network: torch.nn.Module, keeps: float) -> None:
+        if not seen:
+            seen.append({name: value.clone() for name, value in average.state_dict().items()})
+        seen.append({name: value.clone() for name, value in network.state_dict().items()})
+        follow(average, network, keeps)
+
+    monkeypatch.setattr(fit, "_follow", watched)
+    fitted = fit_fold(TASK, LEARN, graded_pack(), 0, Recipe("tiny", 2, 7, lr=0.05, average=0.6, keep="last"), tmp_path)
+    name, steps = "last.weight", seen[1:]
+    assert len(steps) == 12
+    by_hand = seen[0][name].double()
+    for step, weights in enumerate(steps):
+        keeps = min(0.6, (step + 1) / (step + 10))
+        by_hand = keeps * by_hand + (1 - keeps) * weights[name].double()
+    torch.testing.assert_close(fitted.state[name].double(), by_hand, rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(fitted.state[name], steps[-1][name], atol=1e-4)
+
+
+def test_training_starts_from_the_weights_kept_elsewhere(tmp_path: Path) -> None:
+    pack, recipe = graded_pack(), Recipe("tiny", 1, 7, lr=0.05, keep="last")
+    first = fit_fold(TASK, LEARN, pack, 0, recipe, tmp_path / "first")
+    still = replace(recipe, lr=0.0, start=str(tmp_path / "first"))
+    second = fit_fold(TASK, LEARN, pack, 1, still, tmp_path / "second")
+    assert torch.equal(second.state["last.weight"], first.state["last.weight"])
+    with pytest.raises(UsageError, match="holds no checkpoint"):
+        fit_fold(TASK, LEARN, pack, 1, replace(still, start=str(tmp_path / "none")), tmp_path / "third")
 
 
 def test_last_batch_of_one_case_is_left_out(tmp_path: Path) -> None:

@@ -89,8 +89,8 @@ def _show_learning() -> None:
     )
     st.caption(
         t(
-            "I: each colour inside the field of view. G: a Gaussian mean, once narrow for fine detail and once wide for large "
-            "lesions: six channels. Light, tint and contrast of a camera go."
+            "I: each colour inside the field of view. G: a Gaussian mean, once narrow for fine detail and once over the whole "
+            "field for large lesions: six channels. Light, tint and contrast of a camera go."
         )
     )
     st.markdown(f"**{t('Loss')}**")
@@ -181,7 +181,10 @@ def _protocol(manifest: Manifest, side: int) -> list[tuple[str, str, str]]:
         (
             t("Augmentation"),
             t("None; named as future work"),
-            t("Anew at every epoch: any angle, mirrored, scaled, moved; contrast, tint and noise"),
+            t(
+                "Anew at every epoch: any angle, mirrored, scaled, moved; contrast, tint and noise; a large haemorrhage drawn "
+                "into one in seven"
+            ),
         ),
         (
             t("Optimiser"),

@@ -4,7 +4,10 @@ from core.i18n import mark
 from core.task import Label, Reference, Task
 
 SIDE = 448  # of the field of view's square on which lesions are sought, pixels
-REACHES = (0.04, 0.2)  # of the local means that are taken off, of the side: fine detail, and what is large
+REACHES = (
+    0.04,
+    1.0,
+)  # of the means that are taken off, of the side: fine detail; whatever differs from the whole field
 STORED_STEP, STORED_ZERO = 1 / 16, 128  # of the uint8 pictures that training stores
 OUTSIDE = 255  # in a label map: beyond the field of view
 # in a label map, as IDRiD counts; 0 is background

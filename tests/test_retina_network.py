@@ -1,0 +1,100 @@
+"""The network of the retina task: two labels on top of five taught kinds, and losses that mean what their names say."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from core.errors import UsageError
+from core.tasks.retina_lesions.network import CHANNELS, ENTROPY_WEIGHT, LOSSES, Network, scores
+from core.tasks.retina_lesions.task import EXUDATE, HAEMORRHAGE, OUTSIDE
+
+SIZE = 64
+KINDS, WEIGHTS = list(CHANNELS), np.array(list(CHANNELS.values()))
+
+
+def photographs(n: int = 2) -> tuple[Tensor, Tensor]:
+    """Noise, and label maps of all kinds."""
+    rng = np.random.default_rng(3)
+    maps = rng.choice([0, 1, 2, 3, 4, 5, OUTSIDE], (n, SIZE, SIZE)).astype(np.uint8)
+    return torch.from_numpy(rng.normal(size=(n, 6, SIZE, SIZE)).astype(np.float32)), torch.from_numpy(maps)
+
+
+def network(loss: str = LOSSES[0]) -> Network:
+    torch.manual_seed(4)
+    return Network("unet_small", loss=loss).eval()
+
+
+def test_labels_come_first_and_the_other_kinds_are_not_answered() -> None:
+    assert KINDS[:2] == [HAEMORRHAGE, EXUDATE]
+    net, (x, _) = network(), photographs()
+    with torch.no_grad():
+        logits, whole = net(x), net.segmenter(x)
+    assert whole.shape == (2, len(KINDS), SIZE, SIZE)
+    assert torch.equal(logits, whole[:, :2])
+    assert torch.equal(scores(logits), torch.sigmoid(logits))
+
+
+def entropy_and_dice(net: Network) -> tuple[float, float]:
+    """Of every kind by NumPy, then their weighted mean."""
+    x, maps = photographs()
+    with torch.no_grad():
+        p = torch.sigmoid(net.segmenter(x)).numpy().astype(np.float64)
+    entropies, dices = [], []
+    for channel, kind in enumerate(KINDS):
+        y, own = (maps.numpy() == kind).astype(float), p[:, channel]
+        entropies.append(-np.mean(y * np.log(own) + (1 - y) * np.log(1 - own)))
+        dices.append(1 - (2 * (own * y).sum() + 1) / (own.sum() + y.sum() + 1))
+    return float(np.average(entropies, weights=WEIGHTS)), float(np.average(dices, weights=WEIGHTS))
+
+
+def test_loss_is_entropy_and_dice_by_hand() -> None:
+    net = network()
+    entropy, dice = entropy_and_dice(net)
+    with torch.no_grad():
+        parts = net.loss(*photographs())
+    assert {name: float(value) for name, value in parts.items()} == pytest.approx(
+        {"loss": ENTROPY_WEIGHT * entropy + dice, "entropy": entropy, "dice": dice}, rel=1e-4
+    )
+    for name, wanted in (("entropy", entropy), ("dice", dice)):
+        assert network(name).loss(*photographs())["loss"].item() == pytest.approx(wanted, rel=1e-4)
+
+
+def test_softmax_is_the_entropy_of_exclusive_kinds() -> None:
+    """Its score of a label is the softmax probability, so that the sigmoid of what the head gives is that."""
+    net, (x, maps) = network("softmax"), photographs()
+    with torch.no_grad():
+        whole = net.segmenter(x)
+        found = scores(net(x))
+    assert whole.shape == (2, len(KINDS) + 1, SIZE, SIZE)
+    torch.testing.assert_close(found, whole.softmax(dim=1)[:, :2], rtol=1e-4, atol=1e-6)
+    places = torch.full(maps.shape, len(KINDS))  # background, and what is beyond the field
+    for channel, kind in enumerate(KINDS):
+        places[maps == kind] = channel
+    weight = torch.tensor([*CHANNELS.values(), 1.0])
+    each = functional.cross_entropy(whole, places, weight=weight, reduction="none")
+    assert net.loss(x, maps)["loss"].item() == pytest.approx(float(each.mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_learns_one_picture(loss: str) -> None:
+    net, (x, _) = network(loss).train(), photographs()
+    maps = torch.zeros(2, SIZE, SIZE, dtype=torch.uint8)
+    maps[:, 8:40, 8:40], maps[:, 44:60, 44:60] = HAEMORRHAGE, EXUDATE
+    x = x + 4 * (maps == HAEMORRHAGE)[:, None] - 4 * (maps == EXUDATE)[:, None]
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    for _ in range(30):
+        optimizer.zero_grad()
+        net.loss(x, maps)["loss"].backward()
+        optimizer.step()
+    with torch.no_grad():
+        found = scores(net(x))
+    for channel, kind in enumerate((HAEMORRHAGE, EXUDATE)):
+        assert float(found[:, channel][maps == kind].mean()) > float(found[:, channel][maps != kind].mean()) + 0.5
+
+
+@pytest.mark.parametrize(("name", "loss"), [("pspnet", LOSSES[0]), ("unet_small", "focal")])
+def test_unknown_names_are_refused(name: str, loss: str) -> None:
+    with pytest.raises(UsageError, match="known: "):
+        Network(name, loss=loss)
