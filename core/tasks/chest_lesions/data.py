@@ -1,0 +1,349 @@
+"""Labelled chest films for training and evaluation: phantoms, composites on real films, marked hearts, or a hospital's folder."""
+
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from core.errors import UsageError
+from core.i18n import mark
+from core.io.labelled_folder import Row, read_table, studies
+from core.io.reader import shared_reader
+from core.phantom import Phantom
+from core.records import Box, Frame, LabelledCase, Study
+from core.tasks.chest_lesions import lungs
+from core.tasks.chest_lesions.composite import HEART, MAX_RATIO, compose, disturb
+from core.tasks.chest_lesions.landmarks import Landmarks, Mask, Masks, find_landmarks
+from core.tasks.chest_lesions.locate import locate
+from core.tasks.chest_lesions.phantom import make_phantom
+from core.tasks.chest_lesions.phantom.findings import draw_severities
+from core.tasks.chest_lesions.prepare import picture, to_network
+from core.tasks.chest_lesions.readers import BoxTable, read_boxes_csv, read_coco, read_voc
+from core.tasks.chest_lesions.task import SIDE, TASK
+
+Part = Literal["training", "test"]
+Boxes = tuple[tuple[str, Box], ...]  # label and box_xyxy in pixels of the frame
+FindMasks = Callable[[NDArray[np.float32]], Masks]  # of a film, float32 (S, S) in [0, 1]
+INDEX = "index.csv"
+NIH_COLUMNS = ("image", "patient", "age", "view", "labels")
+MIN_AGE_YEARS = 18.0
+TEST_SHARE = 5  # one patient in so many is for testing
+UNTOUCHED = 0.2  # of the composites: nothing is drawn, so that drawing as such tells nothing
+SWAPPED = "case_053.png"  # of chest_heart_lung: its right lung is called the left one
+MASKS = ((lungs.RIGHT_LUNG, "right_lung"), (lungs.LEFT_LUNG, "left_lung"), (lungs.HEART, "heart"))  # heart over lung
+TRUTH, PATIENTS = "boxes.csv", "patients.csv"
+MIN_SIDE_PX = 2.0
+_NUMBERS = {label.id: number for number, label in enumerate(TASK.labels, start=1)}
+
+
+@dataclass(frozen=True)
+class BoxedCase(LabelledCase):
+    """A film with the boxes of its findings; none on a normal film. Its target is 1 where there is one.
+
+    Attributes:
+        boxes: Label and box_xyxy of each, pixels of the frame.
+    """
+
+    boxes: Boxes = ()
+
+
+def _boxed(case_id: str, patient: str, study: Study, boxes: Boxes, markers: tuple[float, ...] = ()) -> BoxedCase:
+    return BoxedCase(case_id, patient, study, float(bool(boxes)), markers, boxes=boxes)
+
+
+def phantom_cases(seed: int, part: Part, n: int) -> Iterator[BoxedCase]:
+    """`n` phantom films, one a patient.
+
+    Args:
+        seed: Same seed, same cases.
+        part: Training and test never share a patient.
+        n: Number of films.
+    """
+    for index in range(n):
+        phantom = make_phantom(np.random.default_rng([seed, int(part == "test"), index]))
+        name = f"{part}-{index:05d}"
+        yield _boxed(name, name, phantom.study(), _phantom_boxes(phantom), tuple(phantom.markers.values()))
+
+
+def _phantom_boxes(phantom: Phantom) -> Boxes:
+    boxes = phantom.truth["boxes"]
+    assert isinstance(boxes, list)
+    return tuple(boxes)
+
+
+def composite_cases(folder: Path, find_masks: FindMasks, seed: int, part: Part, n: int) -> Iterator[BoxedCase]:
+    """`n` real films with drawn findings, each film as often as any other, grouped by patient.
+
+    Severities are drawn as those of the phantoms; findings below the limit are drawn too, without a box. The bases are PA films
+    of adults without a finding in the labels of NIH, which say nothing of tortuous aortas, worn or curved spines: some have them
+    without a box. A heart that is wide by itself has a box.
+
+    Args:
+        folder: Holds images and index.csv with NIH_COLUMNS.
+        find_masks: Heart and lungs of a film; films on which it finds no heart between two lungs are left out and named.
+        seed: Same seed, same cases.
+        part: Training and test never share a patient.
+        n: Number of composites, fewer where films are left out.
+
+    Raises:
+        UsageError: No index.csv, a missing column, or no film that can be a base.
+    """
+    bases = _bases(folder, seed, part)
+    for place, (number, row) in enumerate(bases[:n]):
+        for _, _, study in studies(folder, [{"file": f"images/{row['image']}"}]):
+            film = picture(study, locate(study)[0].box_xyxy)
+            landmarks = find_landmarks(find_masks(film))
+            if landmarks is None:
+                print(f"row {number + 1}: left out, no heart between two lungs", file=sys.stderr)
+                continue
+            for copy in range(n // len(bases) + (place < n % len(bases))):
+                rng = np.random.default_rng([seed, 3, number, copy])
+                name = f"nih-{Path(row['image']).stem}-{copy:02d}"
+                try:
+                    drawn, boxes = _composite(film, landmarks, rng)
+                except UsageError:
+                    print(f"row {number + 1}: left out, the heart is not brighter than the lungs", file=sys.stderr)
+                    break
+                frames = (Frame(drawn, "relative"),)
+                yield _boxed(name, f"nih-{row['patient']}", replace(study, frames=frames), boxes)
+
+
+def _bases(folder: Path, seed: int, part: Part) -> list[tuple[int, Row]]:
+    """Rows of the index that may be bases, with their places in it, in random order; a fifth of the patients is for testing."""
+    rows = [
+        (number, row)
+        for number, row in enumerate(read_table(folder / INDEX, NIH_COLUMNS))
+        if row["labels"] == "No Finding" and row["view"] == "PA" and _age(row) >= MIN_AGE_YEARS
+    ]
+    rng = np.random.default_rng([seed, 2])
+    patients = rng.permutation(sorted({row["patient"] for _, row in rows}))
+    held_out = set(patients[: len(patients) // TEST_SHARE].tolist())
+    own = [
+        rows[index]
+        for index in rng.permutation(len(rows))
+        if (rows[index][1]["patient"] in held_out) == (part == "test")
+    ]
+    if not own:
+        raise UsageError(f"{INDEX} names no PA film of an adult without a finding")
+    return own
+
+
+def _age(row: Row) -> float:
+    return float(row["age"]) if row["age"].isdigit() else 0.0
+
+
+def _composite(
+    film: NDArray[np.float32], landmarks: Landmarks, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], Boxes]:
+    film, landmarks = disturb(film, landmarks, rng)
+    severities = draw_severities(int(rng.integers(2**62)), {})
+    if rng.random() < UNTOUCHED:
+        severities = {HEART: 0.0}  # changes nothing, but the heart is measured
+    made = compose(film, landmarks, severities, rng)
+    return made.film, made.boxes
+
+
+def background_facts(facts: dict[str, object]) -> dict[str, object]:
+    """What a manifest says when composites are trained on."""
+    return {
+        "kind": "real images, synthetic findings",
+        "training_name": f"{facts['training_name']}, and adult PA films without a finding from NIH ChestX-ray14 (Wang et al., "
+        "CVPR 2017) with drawn findings",
+        "licence": f"{facts['licence']}; NIH ChestX-ray14: no restriction on use, NIH Clinical Center acknowledged",
+        "test_licence": facts["licence"],
+    }
+
+
+def marked_cases(folder: Path) -> Iterator[LabelledCase]:
+    """The films of chest_heart_lung with label maps of heart and lungs, but for the one whose lungs are swapped; image = patient.
+
+    Args:
+        folder: Holds images, heart, left_lung, right_lung and index.csv.
+
+    Raises:
+        UsageError: No index.csv, or a mask that cannot be opened or has another size than its film.
+    """
+    names = [row["image"] for row in read_table(folder / INDEX, ("image",)) if row["image"] != SWAPPED]
+    for _, row, study in studies(folder, [{"file": f"images/{name}"} for name in names]):
+        image = Path(row["file"])
+        label_map = np.zeros(study.frame.pixels.shape[:2], np.uint8)
+        for kind, part in MASKS:
+            label_map[_mask(folder / part / image.name, label_map.shape)] = kind
+        stem = f"heart-lung-{image.stem}"
+        yield LabelledCase(stem, stem, study, target=1.0, label_map=label_map)
+
+
+def _mask(path: Path, shape: tuple[int, ...]) -> Mask:
+    try:
+        pixels = shared_reader().read(path.read_bytes()).frame.pixels
+    except OSError as error:
+        raise UsageError(f"the mask {path.parent.name}/{path.name} cannot be opened") from error
+    if pixels.shape != shape:
+        raise UsageError(f"the mask {path.parent.name}/{path.name} has another size than its film")
+    return np.asarray(pixels.astype(np.float32) > 0)
+
+
+def heart_cases(folder: Path) -> Iterator[BoxedCase]:
+    """The same films with a box around the heart where the cardiothoracic ratio of the masks exceeds 0.50.
+
+    Nobody looked for the other six findings on them: measure cardiomegaly alone.
+    """
+    for case in marked_cases(folder):
+        assert case.label_map is not None
+        found = find_landmarks(Masks(*(case.label_map == kind for kind in lungs.CHANNELS)))
+        if found is not None:
+            boxes = ((HEART, found.heart),) if found.width.ratio > MAX_RATIO else ()
+            yield _boxed(case.case_id, case.patient, case.study, boxes)
+
+
+def folder_cases(folder: Path, labels: Path | None, split: str) -> Iterator[BoxedCase]:
+    """A hospital's own films of one split.
+
+    Args:
+        folder: Where the films lie, and patients.csv (file, patient, split: train or test). Without that table every film is a
+            patient, and one in five is for testing.
+        labels: See `evaluation_cases`.
+        split: "train" or "test".
+    """
+    if labels is None:
+        raise UsageError("--data needs --labels")
+    return _table_cases(folder, labels, split, Counter())
+
+
+def evaluation_cases(folder: Path, labels: Path | None, excluded: Counter[str]) -> Iterator[BoxedCase]:
+    """Films with boxes for measuring a model.
+
+    Args:
+        folder: Where the films lie.
+        labels: A table (.csv), a COCO file (.json), or a folder of Pascal VOC files; see `readers`. Default: boxes.csv in the
+            folder. A film with a box outside it is left out: its other boxes are no complete truth.
+        excluded: Gets the number of entries and files left out by reason.
+    """
+    return _table_cases(folder, labels or folder / TRUTH, None, excluded)
+
+
+def _table_cases(folder: Path, labels: Path, split: str | None, excluded: Counter[str]) -> Iterator[BoxedCase]:
+    table = _read_boxes(labels)
+    for reason, count in table.left_out.items():
+        print(f"{count} entries left out, {reason}", file=sys.stderr)
+    excluded.update(table.left_out)
+    boxes: dict[str, list[tuple[str, Box]]] = {}
+    for name, label, box in table.boxes:
+        boxes.setdefault(name, []).append((label, box))
+    boxes |= {name: [] for name in table.normal}
+    patients = _patients(folder, list(boxes))
+    rows = [{"file": name} for name in boxes if split in (None, patients[name][1])]
+    for number, row, study in studies(folder, rows, excluded):
+        own = boxes[row["file"]]
+        inside = tuple((label, cut) for label, box in own if (cut := _cut(box, study.frame.pixels.shape)))
+        if len(inside) < len(own):
+            print(f"row {number}: left out, a box outside the image", file=sys.stderr)
+            excluded["box outside the image"] += 1
+            continue
+        yield _boxed(f"{split or 'case'}-{number:05d}", patients[row["file"]][0], study, inside)
+
+
+def _read_boxes(labels: Path) -> BoxTable:
+    try:
+        if labels.is_dir():
+            return read_voc(path.read_bytes() for path in sorted(labels.glob("*.xml")))
+        data = labels.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{labels.name} cannot be opened") from error
+    return read_coco(data) if labels.suffix.lower() == ".json" else read_boxes_csv(data)
+
+
+def _patients(folder: Path, names: list[str]) -> dict[str, tuple[str, str]]:
+    """Patient and split of every file."""
+    known: dict[str, tuple[str, str]] = {}
+    if (folder / PATIENTS).is_file():
+        rows = read_table(folder / PATIENTS, ("file", "patient", "split"))
+        known = {row["file"]: (row["patient"], row["split"]) for row in rows}
+        if missing := sum(name not in known for name in names):
+            raise UsageError(f"{PATIENTS} lacks {missing} of {len(names)} files")
+        return known
+    for name in names:
+        share = hashlib.sha256(name.encode()).digest()[0] % TEST_SHARE
+        known[name] = (name, "train" if share else "test")
+    return known
+
+
+def _cut(box: Box, shape: tuple[int, ...]) -> Box | None:
+    """The part of a box that lies in the frame; None where none does."""
+    x0, y0, x1, y1 = (float(value) for value in np.clip(box, 0, (shape[1], shape[0], shape[1], shape[0])))
+    return (x0, y0, x1, y1) if min(x1 - x0, y1 - y0) >= MIN_SIDE_PX else None
+
+
+def training_array(case: LabelledCase) -> NDArray[np.uint8]:
+    """The whole film as training stores it: uint8 (SIDE, SIDE), 0..255 for 0..1 of `prepare.picture`."""
+    (region,) = locate(case.study)
+    return np.rint(picture(case.study, region.box_xyxy) * 255).astype(np.uint8)
+
+
+def training_boxes(case: BoxedCase) -> NDArray[np.float32]:
+    """Boxes on `training_array`: float32 (M, 5), rows x0, y0, x1, y1 and the number of the label from 1."""
+    (region,) = locate(case.study)
+    corners = np.array([box for _, box in case.boxes], np.float64).reshape(-1, 4)
+    numbers = np.array([_NUMBERS[label] for label, _ in case.boxes], np.float64).reshape(-1, 1)
+    return np.hstack([np.clip(to_network(corners, region.box_xyxy), 0, SIDE), numbers]).astype(np.float32)
+
+
+def _film_array(case: LabelledCase) -> NDArray[np.uint8]:
+    """uint8 (lungs.SIDE, lungs.SIDE), 0..255 for 0..1 of `lungs.stretched`."""
+    (region,) = locate(case.study)
+    return np.rint(lungs.stretched(picture(case.study, region.box_xyxy)) * 255).astype(np.uint8)
+
+
+def _film_map(case: LabelledCase) -> NDArray[np.uint8]:
+    """The class of every pixel of `_film_array`, background beyond the frame: uint8 (lungs.SIDE, lungs.SIDE)."""
+    (region,) = locate(case.study)
+    assert case.label_map is not None
+    x0, y0, x1, y1 = region.box_xyxy
+    affine = ((x1 - x0) / lungs.SIDE, 0, x0, 0, (y1 - y0) / lungs.SIDE, y0)
+    size = (lungs.SIDE, lungs.SIDE)
+    return np.asarray(Image.fromarray(case.label_map).transform(size, Image.Transform.AFFINE, affine))
+
+
+heart_lung = SimpleNamespace(cases=marked_cases, training_array=_film_array, training_map=_film_map)
+"""What collecting asks of a data module, for the auxiliary network."""
+
+
+MANIFEST: dict[str, object] = {
+    "input": {
+        "modality": ("CR", "DX"),
+        "size": (SIDE, SIDE),
+        "channels": 3,
+        "unit": "relative",
+        "value_range": (0.0, 1.0),
+    },
+    "transforms": (
+        {"name": "display", "parameters": {"window": "the file's, else percentiles 0.5-99.5"}},
+        {"name": "pad_to_square", "parameters": {"value": 0.0}},
+        {"name": "resize", "parameters": {"size": float(SIDE)}},
+        {"name": "repeat_grey", "parameters": {"channels": 3.0}},
+    ),
+    "labels": tuple(label.id for label in TASK.labels),
+    "explanation_layer": dict.fromkeys(TASK.architectures, "backbone.body"),
+    "eligible_age_years": (18.0, 100.0),
+    "intended_use": mark(
+        "Demonstration and method evaluation on frontal chest radiographs of adults. "
+        "Research use, not a medical device; a film without a box may still be abnormal, and a box is no diagnosis."
+    ),
+    "limitations": (
+        mark("Trained on simulated films and on real films with drawn findings: no box of a reader was learnt."),
+        mark("Only seven findings are sought; nodules, effusions, pneumothorax, fractures and devices are not."),
+        mark("On AP films the heart looks larger than it is: the cardiothoracic ratio holds for PA films only."),
+        mark(
+            "The real films carry labels mined from reports; worn spines and calcified aortas on them were not marked."
+        ),
+        mark("The places of heart, aorta and spine vary little: compare with the mean box of each finding."),
+    ),
+}
