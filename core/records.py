@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Box = tuple[float, float, float, float]
+LabelledBoxes = tuple[tuple[str, Box], ...]  # label id and box_xyxy of each
 Laterality = Literal["L", "R"]
 
 
@@ -301,6 +302,7 @@ class LabelledCase:
         reference: A measured value that the answer is compared with (mean HU of the vertebral body); None without one.
         centre_xy: Where the labelled region truly lies, pixels; None where nobody marked it.
         label_map: uint8 (H, W) of the frame, the class of every pixel; None where only the image has a label.
+        boxes: Label and box of every finding, pixels of the frame; none on a normal image, and in tasks without boxes.
     """
 
     case_id: str
@@ -312,3 +314,4 @@ class LabelledCase:
     reference: float | None = None
     centre_xy: tuple[float, float] | None = None
     label_map: NDArray[np.uint8] | None = None
+    boxes: LabelledBoxes = ()

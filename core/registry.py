@@ -5,8 +5,8 @@ import pkgutil
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import core.tasks
 from core.errors import UsageError
@@ -38,9 +38,23 @@ def task(task_id: str) -> Task:
     return tasks()[task_id]
 
 
-def part(task_id: str, name: str) -> ModuleType:
-    """One file of a task's folder: "gate", "locate", "prepare", "decode", "phantom", "data", "network" or "learn"."""
-    return import_module(f"core.tasks.{task(task_id).id}.{name}")
+def part(task_id: str, name: str, auxiliary: str | None = None) -> Any:
+    """One file of a task's folder: "gate", "locate", "prepare", "decode", "phantom", "data", "network" or "learn".
+
+    Args:
+        task_id: Id of the task.
+        name: Of the file.
+        auxiliary: Name of an auxiliary network of the task: then what the file says of that, in place of the file.
+
+    Raises:
+        UsageError: The task has no such auxiliary network.
+    """
+    module = import_module(f"core.tasks.{task(task_id).id}.{name}")
+    if auxiliary is None:
+        return module
+    if not isinstance(found := getattr(module, auxiliary, None), SimpleNamespace):
+        raise UsageError(f"auxiliary network {auxiliary!r} of {task_id}; there is none of this name")
+    return found
 
 
 def model_folders(task_id: str, root: Path = WEIGHTS) -> list[Path]:

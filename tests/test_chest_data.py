@@ -15,6 +15,7 @@ from task_manifests import manifest_of
 from core.errors import UsageError
 from core.imaging.display import to_bytes, to_display
 from core.phantom import Phantom
+from core.records import LabelledCase
 from core.tasks.chest_lesions import data, lungs
 from core.tasks.chest_lesions.landmarks import Masks, find_landmarks
 from core.tasks.chest_lesions.phantom import make_phantom
@@ -92,11 +93,11 @@ def nih(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def composites(nih: Path) -> list[data.BoxedCase]:
+def composites(nih: Path) -> list[LabelledCase]:
     return list(data.composite_cases(nih, find, 3, "training", 7))
 
 
-def test_composites_come_from_normal_pa_films_of_adults(composites: list[data.BoxedCase], nih: Path) -> None:
+def test_composites_come_from_normal_pa_films_of_adults(composites: list[LabelledCase], nih: Path) -> None:
     assert len(composites) == 7
     patients = Counter(case.patient for case in composites)
     assert set(patients) < {f"nih-{n}" for n in range(6)}
@@ -106,7 +107,7 @@ def test_composites_come_from_normal_pa_films_of_adults(composites: list[data.Bo
     assert not tested & set(patients)
 
 
-def test_composites_differ_and_are_boxed_where_something_is_drawn(composites: list[data.BoxedCase]) -> None:
+def test_composites_differ_and_are_boxed_where_something_is_drawn(composites: list[LabelledCase]) -> None:
     base = to_display(normal().study().frame)
     assert len({case.study.pixel_hash for case in composites}) == 7
     assert len({case.case_id for case in composites}) == 7
@@ -121,7 +122,7 @@ def test_composites_differ_and_are_boxed_where_something_is_drawn(composites: li
         assert set(boxes[:, 4]) <= set(range(1, 8))
 
 
-def test_the_same_seed_gives_the_same_composite(composites: list[data.BoxedCase], nih: Path) -> None:
+def test_the_same_seed_gives_the_same_composite(composites: list[LabelledCase], nih: Path) -> None:
     again = next(data.composite_cases(nih, find, 3, "training", 7))
     assert again.study.pixel_hash == composites[0].study.pixel_hash
     assert again.boxes == composites[0].boxes

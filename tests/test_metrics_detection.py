@@ -16,7 +16,8 @@ from sklearn.metrics import roc_auc_score
 
 from core.errors import UsageError
 from core.metrics.boxes import box_area, box_iou, checked_boxes, holds_centre
-from core.metrics.detection import DetectionReport, ImageBoxes, detection_report, image_boxes, match_boxes
+from core.metrics.coco import ImageBoxes, image_boxes, match_boxes
+from core.metrics.detection import DetectionReport, detection_report
 from core.metrics.proportions import Interval, wilson_interval
 
 Images = list[list[ImageBoxes]]

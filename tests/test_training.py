@@ -24,7 +24,7 @@ from core.records import Frame, LabelledCase, Study
 from core.tasks.hip_osteoporosis import learn, network
 from core.tasks.hip_osteoporosis.task import STORED_HIGH, STORED_LOW
 from core.training import collect as collecting
-from core.training import fit
+from core.training import examples, fit
 from core.training.collect import FOLDS, HELD_OUT, collect, patient_folds
 from core.training.fit import Fitted, Recipe, epoch_order, fit_fold, kept_state, predict
 from core.training.pack import Pack
@@ -142,7 +142,7 @@ def collect_small(
     monkeypatch: pytest.MonkeyPatch, training: list[LabelledCase], test: list[LabelledCase] | tuple[()] = ()
 ) -> Pack:
     stored = SimpleNamespace(training_array=lambda case: case.study.frame.pixels.astype(np.int16))
-    monkeypatch.setattr(collecting, "part", lambda task, name: stored)
+    monkeypatch.setattr(collecting, "part", lambda task, name, auxiliary: stored)
     return collect("ct_osteoporosis", training, test, {}, seed=0)
 
 
@@ -611,7 +611,7 @@ def test_last_batch_of_one_case_is_left_out(tmp_path: Path) -> None:
 def test_prediction_does_not_depend_on_what_is_answered_together(monkeypatch: pytest.MonkeyPatch) -> None:
     net, images = TinyNetwork(4), torch.from_numpy(textured(10).images)
     together = predict(net, learn, images)
-    monkeypatch.setattr(fit, "ANSWERED_PIXELS", 3 * images[0].numel())
+    monkeypatch.setattr(examples, "ANSWERED_PIXELS", 3 * images[0].numel())
     assert torch.allclose(predict(net, learn, images), together, atol=1e-6)
     assert not net.training
 

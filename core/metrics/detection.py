@@ -1,6 +1,6 @@
 """Everything there is to say about a detector: matching, average precision and recall of COCO, FROC, presence of a finding.
 
-The rules are those of COCO's evaluation (Lin et al., ECCV 2014; cocoapi `cocoeval.py`) without crowds and area ranges.
+Matching and the numbers of COCO are those of `core.metrics.coco`.
 """
 
 from collections.abc import Sequence
@@ -11,32 +11,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import UsageError
-from core.metrics.bootstrap import ManyStatistics, intervals_or_none
-from core.metrics.boxes import box_iou, checked_boxes, holds_centre
+from core.metrics.bootstrap import intervals_or_none
+from core.metrics.boxes import box_iou, holds_centre
 from core.metrics.cases import last_of_ties, patient_index
+from core.metrics.coco import (
+    ClassCases,
+    ImageBoxes,
+    class_cases,
+    coco_numbers,
+    count_up_to,
+    match_at,
+    with_mean_of_classes,
+)
 from core.metrics.delong import auroc_interval
 from core.metrics.lesions import FrocCurve, froc_curve
 from core.metrics.proportions import Interval
-
-IOU_THRESHOLDS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10)
-MAX_DETECTIONS = 100  # of one image and class
-MATCH_IOU = 0.5
-_RECALLS = np.linspace(0.0, 1.0, 101)
-
-
-@dataclass(frozen=True)
-class ImageBoxes:
-    """Boxes of one class in one image; made by `image_boxes`.
-
-    Attributes:
-        reference: float64 (m, 4).
-        detected: float64 (d, 4), highest score first.
-        scores: float64 (d,), falling.
-    """
-
-    reference: NDArray[np.float64]
-    detected: NDArray[np.float64]
-    scores: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -86,35 +75,6 @@ class DetectionReport:
     per_class: tuple[ClassDetection, ...]
 
 
-def image_boxes(reference: ArrayLike, detected: ArrayLike, scores: ArrayLike) -> ImageBoxes:
-    """Check the boxes of one class in one image, sort the detections and keep the best 100.
-
-    Args:
-        reference: (m, 4), the reference standard.
-        detected: (d, 4).
-        scores: (d,), finite. Equal scores keep their order.
-
-    Raises:
-        UsageError: See `checked_boxes`; or the scores do not fit.
-    """
-    boxes, values = checked_boxes(detected), np.asarray(scores, dtype=np.float64)
-    if values.shape != (len(boxes),) or not np.isfinite(values).all():
-        raise UsageError(f"scores of shape {values.shape} for {len(boxes)} boxes, or one that is not finite")
-    order = np.argsort(-values, kind="stable")[:MAX_DETECTIONS]
-    return ImageBoxes(checked_boxes(reference), boxes[order], values[order])
-
-
-def match_boxes(image: ImageBoxes, min_iou: float = MATCH_IOU) -> NDArray[np.int64]:
-    """Give every detection at most one reference box, and every reference box at most one detection.
-
-    The highest score chooses first, and takes the free reference box of the largest IoU of at least `min_iou`.
-
-    Returns:
-        int64 (d,), index of the reference box; -1 for a false positive.
-    """
-    return _match(box_iou(image.detected, image.reference), np.array([min_iou]))[0]
-
-
 def detection_report(images: Sequence[Sequence[ImageBoxes]], patients: ArrayLike, seed: int = 0) -> DetectionReport:
     """Measure a detector; intervals are percentiles of 2000 resamples of patients.
 
@@ -131,8 +91,8 @@ def detection_report(images: Sequence[Sequence[ImageBoxes]], patients: ArrayLike
     n_classes = {len(image) for image in images}
     if n_patients < 2 or len(n_classes) != 1:
         raise UsageError(f"a report on {len(images)} images of {n_patients} patients with {sorted(n_classes)} classes")
-    classes = [_class_cases([image[c] for image in images]) for c in range(n_classes.pop())]
-    intervals = intervals_or_none(_with_mean_of_classes([_coco_numbers(cases) for cases in classes]), patient, seed)
+    classes = [class_cases([image[c] for image in images]) for c in range(n_classes.pop())]
+    intervals = intervals_or_none(with_mean_of_classes([coco_numbers(cases) for cases in classes]), patient, seed)
     *of_classes, of_all = (_CocoIntervals(*intervals[i : i + 3]) for i in range(0, len(intervals), 3))
     return DetectionReport(
         n_images=len(images),
@@ -152,58 +112,8 @@ class _CocoIntervals(NamedTuple):
     average_recall: Interval | None
 
 
-@dataclass(frozen=True)
-class _ClassCases:
-    """One class in all images, detections of all images joined and sorted by falling score.
-
-    Attributes:
-        images: As given.
-        n_reference: int64 (n,).
-        order: int64 (d,), place of each detection before sorting.
-        image: int64 (d,), image of each detection.
-        score: float64 (d,), falling.
-        is_match: Boolean (10, d), at each IoU.
-    """
-
-    images: list[ImageBoxes]
-    n_reference: NDArray[np.int64]
-    order: NDArray[np.int64]
-    image: NDArray[np.int64]
-    score: NDArray[np.float64]
-    is_match: NDArray[np.bool_]
-
-
-def _class_cases(images: list[ImageBoxes]) -> _ClassCases:
-    score = np.concatenate([image.scores for image in images])
-    order = np.argsort(-score, kind="stable")
-    matches = [_match(box_iou(image.detected, image.reference), IOU_THRESHOLDS) for image in images]
-    return _ClassCases(
-        images=images,
-        n_reference=np.array([len(image.reference) for image in images]),
-        order=order,
-        image=np.repeat(np.arange(len(images)), [image.scores.size for image in images])[order],
-        score=score[order],
-        is_match=(np.concatenate(matches, axis=1) >= 0)[:, order],
-    )
-
-
-def _match(iou: NDArray[np.float64], min_iou: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Greedy matching at several IoUs at once: (d, m), (t,) -> int64 (t, d), -1 without a match."""
-    n_detected, n_reference = iou.shape
-    matched = np.full((min_iou.size, n_detected), -1)
-    is_free = np.ones((min_iou.size, n_reference), dtype=bool)
-    rows = np.arange(min_iou.size)
-    for i in np.flatnonzero(iou.max(axis=1, initial=0.0) >= min_iou.min()):
-        best = np.where(is_free & (iou[i] >= min_iou[:, np.newaxis]), iou[i], -1.0)
-        chosen = n_reference - 1 - np.argmax(best[:, ::-1], axis=1)  # of equal IoUs COCO takes the last
-        is_hit = best[rows, chosen] >= 0
-        matched[is_hit, i] = chosen[is_hit]
-        is_free[rows[is_hit], chosen[is_hit]] = False
-    return matched
-
-
 def _class_detection(
-    cases: _ClassCases, numbers: _CocoIntervals, patient: NDArray[np.int64], seed: int
+    cases: ClassCases, numbers: _CocoIntervals, patient: NDArray[np.int64], seed: int
 ) -> ClassDetection:
     is_match = cases.is_match[0]  # IoU 0.50
     has_reference = cases.n_reference > 0
@@ -221,61 +131,8 @@ def _class_detection(
     )
 
 
-def _coco_numbers(cases: _ClassCases) -> ManyStatistics:
-    """AP, AP50 and AR of every resample: (r, 3).
-
-    The precision envelope has its corners at matches, so that the curve is kept at those detections only. Copies of an image
-    pass a threshold together, which leaves the envelope as it is.
-    """
-    ends = [np.flatnonzero(row) for row in cases.is_match]
-    n_called = [_count_up_to(cases, np.ones(cases.score.shape, dtype=bool), places) for places in ends]
-    n_found = [_count_up_to(cases, row, places) for row, places in zip(cases.is_match, ends, strict=True)]
-    n_matches = np.bincount(cases.image, cases.is_match.mean(axis=0), minlength=len(cases.images))
-
-    def statistics(copies: NDArray[np.float64]) -> NDArray[np.float64]:
-        n_reference = np.maximum(copies @ cases.n_reference, 1.0)
-        pairs = zip(n_found, n_called, strict=True)
-        areas = np.stack([_area(copies @ found, copies @ called, n_reference) for found, called in pairs])
-        numbers = np.stack([areas.mean(axis=0), areas[0], copies @ n_matches / n_reference], axis=1)
-        numbers[copies @ cases.n_reference == 0] = np.nan
-        return numbers
-
-    return statistics
-
-
-def _area(
-    found: NDArray[np.float64], called: NDArray[np.float64], n_reference: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Mean of the precision envelope over the 101 recalls, 0 beyond the last recall reached: float64 (r,)."""
-    precision = found / np.maximum(called, 1.0)
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    n_reached = np.searchsorted(_RECALLS, found / n_reference[:, np.newaxis], side="right")
-    return np.sum(envelope * np.diff(n_reached, prepend=0, axis=1), axis=1) / _RECALLS.size
-
-
-def _with_mean_of_classes(classes: list[ManyStatistics]) -> ManyStatistics:
-    """The numbers of all classes side by side, then their means over the classes that have them: (r, 3 c + 3)."""
-
-    def statistics(copies: NDArray[np.float64]) -> NDArray[np.float64]:
-        values = np.stack([of_class(copies) for of_class in classes])
-        n_defined = np.count_nonzero(~np.isnan(values), axis=0)
-        undefined = np.full(n_defined.shape, np.nan)
-        mean = np.divide(np.nansum(values, axis=0), n_defined, out=undefined, where=n_defined > 0)
-        return np.concatenate([*values, mean], axis=1)
-
-    return statistics
-
-
-def _count_up_to(cases: _ClassCases, is_counted: NDArray[np.bool_], ends: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Counted detections of each image up to each place of the joined order: float64 (n, e)."""
-    places = np.flatnonzero(is_counted)
-    counts = np.zeros((len(cases.images), ends.size + 1))
-    np.add.at(counts, (cases.image[places], np.searchsorted(ends, places)), 1.0)
-    return np.cumsum(counts[:, :-1], axis=1)
-
-
 def _froc(
-    cases: _ClassCases,
+    cases: ClassCases,
     is_hit: NDArray[np.bool_],
     is_false: NDArray[np.bool_],
     patient: NDArray[np.int64],
@@ -286,11 +143,11 @@ def _froc(
     finds = np.add.reduceat(is_hit, np.append(0, ends[:-1] + 1)) > 0 if ends.size else np.zeros(0, dtype=bool)
     finds[-1:] = True
     ends = ends[finds]
-    n_found, n_false = (_count_up_to(cases, which, ends) for which in (is_hit, is_false))
+    n_found, n_false = (count_up_to(cases, which, ends) for which in (is_hit, is_false))
     return froc_curve(cases.score[ends], n_found, n_false, cases.n_reference, patient, seed)
 
 
-def _centre_hits(cases: _ClassCases) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _centre_hits(cases: ClassCases) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """First hits of a reference box, and detections that hit none: boolean (d,) each, in the joined order.
 
     The highest score chooses first, and takes the free box of the largest IoU among those that hold its centre.
@@ -299,12 +156,12 @@ def _centre_hits(cases: _ClassCases) -> tuple[NDArray[np.bool_], NDArray[np.bool
     for image in cases.images:
         holds = holds_centre(image.detected, image.reference)
         iou = np.where(holds, 1.0 + box_iou(image.detected, image.reference), 0.0)
-        first.append(_match(iou, np.array([1.0]))[0] >= 0)
+        first.append(match_at(iou, np.array([1.0]))[0] >= 0)
         none.append(~holds.any(axis=1))
     return np.concatenate(first)[cases.order], np.concatenate(none)[cases.order]
 
 
-def _presence(cases: _ClassCases, has_reference: NDArray[np.bool_], patient: NDArray[np.int64]) -> Interval | None:
+def _presence(cases: ClassCases, has_reference: NDArray[np.bool_], patient: NDArray[np.int64]) -> Interval | None:
     lowest = cases.score.min(initial=0.0) - 1.0  # of an image without a detection: below every score
     highest = [image.scores.max(initial=lowest) for image in cases.images]
     try:

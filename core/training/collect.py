@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,28 +56,43 @@ def _markers(rows: list[tuple[float, ...]]) -> NDArray[np.float32]:
     return np.array([row or (np.nan,) * width for row in rows], np.float32).reshape(len(rows), width)
 
 
+def _joined(rows: list[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """Boxes of all images one after another, and where those of each start; nothing without any image that could have some."""
+    if not rows:
+        return {}
+    return {"boxes": np.concatenate(rows), "box_offsets": np.cumsum([0, *map(len, rows)], dtype=np.int64)}
+
+
 def collect(
-    task_id: str, training: Iterable[LabelledCase], test: Iterable[LabelledCase], facts: dict[str, object], seed: int
+    task_id: str,
+    training: Iterable[LabelledCase],
+    test: Iterable[LabelledCase],
+    facts: dict[str, object],
+    seed: int,
+    auxiliary: str | None = None,
 ) -> Pack:
     """Prepare every case once.
 
     Args:
-        task_id: Task whose data.training_array prepares.
+        task_id: Task whose data.training_array prepares, and where it has them data.training_map and data.training_boxes.
         training: Cases for cross-validation.
         test: Held-out cases; a patient who is also in `training` is an error.
         facts: What to remember about the source (kind, licence, numbers).
         seed: Seed of the folds.
+        auxiliary: Name of the auxiliary network that is to be trained instead.
 
     Raises:
         ValueError: A patient stands in training and test.
     """
-    data = part(task_id, "data")
-    rows, markers, references, images, maps, held_out = [], [], [], [], [], []
+    data = part(task_id, "data", auxiliary)
+    rows, markers, references, images, maps, boxes, held_out = [], [], [], [], [], [], []
     for held, cases in ((False, training), (True, test)):
         for case in cases:
             images.append(data.training_array(case))
             if case.label_map is not None:
                 maps.append(data.training_map(case))
+            if hasattr(data, "training_boxes"):
+                boxes.append(data.training_boxes(case))
             rows.append((case.case_id, case.patient, case.target, case.study.pixel_hash))
             markers.append(case.markers)
             references.append(np.nan if case.reference is None else case.reference)
@@ -100,4 +116,5 @@ def collect(
         pixel_hashes=hashes,
         label_maps=np.stack(maps) if maps else np.empty(0, np.uint8),
         facts=np.array([json.dumps({"task": task_id, "seed": seed, **facts}, sort_keys=True)]),
+        **_joined(boxes),
     )

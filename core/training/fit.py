@@ -6,7 +6,6 @@ import time
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -17,10 +16,11 @@ from torch import Tensor
 
 from core.engine.device import choose_device
 from core.errors import UsageError
+from core.metrics.coco import average_precision_and_recall, by_label
+from core.training.examples import Examples, Means, parts
 from core.training.pack import Pack
 
 POSITIVE_SHARE = 0.8  # of the draws of the sampler "positives"
-ANSWERED_PIXELS = 3_000_000  # of stored images at a time, in evaluation mode
 
 
 @dataclass(frozen=True)
@@ -95,29 +95,34 @@ def epoch_order(targets: NDArray[np.float32], sampler: str, rng: np.random.Gener
     return candidates[drawn, np.arange(len(targets))]
 
 
-def _parts(images: Tensor) -> int:
-    """How many stored images are answered together."""
-    return max(1, ANSWERED_PIXELS // (images.shape[1] * images.shape[2]))
-
-
-def predict(network: torch.nn.Module, learn: ModuleType, images: Tensor) -> Tensor:
+def predict(network: torch.nn.Module, learn: Any, images: Tensor) -> Tensor:
     """Outputs of a network in evaluation mode for stored images, float32 on the CPU."""
     network.eval()
     device = next(network.parameters()).device
     with torch.no_grad():
-        parts = [network(learn.plain(part.to(device))).float().cpu() for part in torch.split(images, _parts(images))]
-    return torch.cat(parts)
+        outputs = [network(learn.plain(images[part].to(device))).float().cpu() for part in parts(images)]
+    return torch.cat(outputs)
 
 
-def _validation_loss(network: Any, learn: ModuleType, images: Tensor, truth: Tensor) -> float:
-    """Mean loss in evaluation mode."""
+def _validate(network: Any, learn: Any, examples: Examples) -> dict[str, float]:
+    """Mean losses in evaluation mode; of a detector also AP50 and AR."""
     network.eval()
-    device = next(network.parameters()).device
-    total = 0.0
+    means = Means()
     with torch.no_grad():
-        for part, own in zip(torch.split(images, _parts(images)), torch.split(truth, _parts(images)), strict=True):
-            total += float(network.loss(learn.plain(part.to(device)), own.to(device))["loss"]) * len(part)
-    return total / len(truth)
+        for x, truth in examples.plain(learn, next(network.parameters()).device):
+            means.add(network.loss(x, truth), len(x))
+    return means("validation") | _found_boxes(network, learn, examples)
+
+
+def _found_boxes(network: Any, learn: Any, examples: Examples) -> dict[str, float]:
+    """AP50 and AR of a detector, nothing of other networks or where no image has a box."""
+    n_labels = max((int(own[:, 4].max(initial=0)) for own in examples.boxes or ()), default=0)
+    if not examples.boxes or not n_labels:
+        return {}
+    detected = predict(network, learn, examples.images).numpy()
+    images = [by_label(found, own, n_labels) for found, own in zip(detected, examples.boxes, strict=True)]
+    numbers = average_precision_and_recall(images)
+    return {} if numbers is None else {"validation_ap50": numbers[0], "validation_ar": numbers[1]}
 
 
 class _Checkpoint:
@@ -223,56 +228,50 @@ def _train_epoch(
     network: Any,
     average: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    learn: ModuleType,
-    images: Tensor,
-    targets: Tensor,
-    label_maps: Tensor | None,
+    learn: Any,
+    examples: Examples,
     recipe: Recipe,
     epoch: int,
-) -> float:
-    """One pass over the training fold; returns the mean loss."""
+) -> dict[str, float]:
+    """One pass over the training fold; returns the mean losses."""
     network.train()
     device = next(network.parameters()).device
     torch.manual_seed(recipe.seed + epoch)  # dropout of a resumed run is that of an uninterrupted one
     rng = np.random.default_rng([recipe.seed, epoch])
-    rounds = [epoch_order(targets.numpy(), recipe.sampler, rng) for _ in range(recipe.passes)]
+    rounds = [epoch_order(examples.targets.numpy(), recipe.sampler, rng) for _ in range(recipe.passes)]
     order = torch.from_numpy(np.concatenate(rounds))
     # batch norm cannot train on a single case: a last batch of one is left out
     batches = [part for part in torch.split(order, recipe.batch) if len(part) > 1]
-    total, seen, started = 0.0, 0, time.monotonic()
+    means, started = Means(), time.monotonic()
     for index, part in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(recipe, epoch, index / len(batches))
-        if label_maps is None:
-            x, truth = learn.augment(images[part].to(device), rng), targets[part].to(device)
-        else:
-            x, truth = learn.augment_with_map(images[part].to(device), label_maps[part].to(device), rng)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x, truth = examples.augmented(learn, part, device, rng)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            loss = network.loss(x, truth)["loss"]
+            losses = network.loss(x, truth)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        losses["loss"].backward()
         optimizer.step()
         if recipe.average:
             step = epoch * len(batches) + index
             _follow(average, network, min(recipe.average, (step + 1) / (step + 10)))  # the first steps forget the start
-        total, seen = total + loss.item() * len(part), seen + len(part)
+        means.add(losses, len(part))
         if sys.stderr.isatty():
-            rate = seen / (time.monotonic() - started)
+            rate = means.n / (time.monotonic() - started)
+            loss = means("train")["train_loss"]
             print(
-                f"\repoch {epoch + 1:3d}/{recipe.epochs}  {seen:5d}/{len(order)}  loss {total / seen:.4f}  {rate:.0f}/s",
+                f"\repoch {epoch + 1:3d}/{recipe.epochs}  {means.n:5d}/{len(order)}  loss {loss:.4f}  {rate:.0f}/s",
                 end="",
                 file=sys.stderr,
             )
-    return total / seen
+    return means("train")
 
 
-def fit_fold(
-    task_network: ModuleType, learn: ModuleType, pack: Pack, fold: int, recipe: Recipe, folder: Path
-) -> Fitted:
+def fit_fold(task_network: Any, learn: Any, pack: Pack, fold: int, recipe: Recipe, folder: Path) -> Fitted:
     """Train on every fold but `fold`; its loss chooses the epoch unless the recipe keeps the last.
 
-    Starts again where a stopped run left off.
+    Starts again where a stopped run left off. The history holds, for every epoch, each loss of the network on both sides, and
+    of a detector AP50 and AR on the validation fold.
 
     Args:
         task_network: The task's network.py.
@@ -301,26 +300,21 @@ def fit_fold(
             average.load_state_dict(_stripped("average", tensors))
         _restore(optimizer, network, _stripped("optimizer", tensors))
         kept = _prefixed("kept", _stripped("kept", tensors))
-    train = (pack.folds != fold) & (pack.folds >= 0)
-    images, targets = torch.from_numpy(pack.images), torch.from_numpy(pack.targets)
-    label_maps = torch.from_numpy(pack.label_maps) if pack.label_maps.size else None
-    held = torch.from_numpy(pack.folds == fold)
-    held_truth = (targets if label_maps is None else label_maps)[held]
+    training = Examples.of(pack, (pack.folds != fold) & (pack.folds >= 0))
+    held = Examples.of(pack, pack.folds == fold)
     for epoch in range(len(history), recipe.epochs):
         started = time.monotonic()
-        own_maps = None if label_maps is None else label_maps[train]
-        loss = _train_epoch(network, average, optimizer, learn, images[train], targets[train], own_maps, recipe, epoch)
-        validation = _validation_loss(average, learn, images[held], held_truth)
-        history.append(
-            {"train_loss": loss, "validation_loss": validation, "seconds": round(time.monotonic() - started, 1)}
-        )
+        losses = _train_epoch(network, average, optimizer, learn, training, recipe, epoch)
+        row = losses | _validate(average, learn, held)
+        history.append({**row, "seconds": round(time.monotonic() - started, 1)})
+        validation = row["validation_loss"]
         if recipe.keep == "last" or kept_epoch < 0 or validation < history[kept_epoch]["validation_loss"]:
             kept, kept_epoch = _prefixed("kept", average.state_dict()), epoch
         model, state = _prefixed("model", network.state_dict()), _prefixed("optimizer", _state_of(optimizer, network))
         follower = _prefixed("average", average.state_dict()) if recipe.average else {}
         checkpoint.save(model | follower | kept | state, history, kept_epoch)
         print(
-            f"\nfold {fold} epoch {epoch + 1}/{recipe.epochs}: train {loss:.4f}, validation {validation:.4f}"
+            f"\nfold {fold} epoch {epoch + 1}/{recipe.epochs}: train {row['train_loss']:.4f}, validation {validation:.4f}"
             f" (kept {history[kept_epoch]['validation_loss']:.4f}), {history[-1]['seconds']:.0f} s",
             file=sys.stderr,
             flush=True,

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.io.tables import csv_bytes
 from core.training.answers import Answers
 from core.training.fit import Fitted
 from core.training.held_out import (
@@ -20,7 +21,6 @@ from core.training.held_out import (
     reference_metrics,
 )
 from core.training.pack import Pack
-from core.training.tables import csv_bytes
 
 Columns = dict[str, NDArray[Any]]
 

@@ -21,6 +21,9 @@ class Pack:
         pixel_hashes: Salted hash of each stored image, (N,), for the leakage check.
         facts: (1,) JSON text: task, data kind, source, seed, licence.
         label_maps: uint8 (N, S, S), the class of every pixel of a segmenter's images; (0,) for other tasks.
+        boxes: float32 (B, 5), the boxes of a detector's images one after another: x0, y0, x1, y1 in pixels of the stored image
+            and the number of the label from 1; (0, 5) for other tasks.
+        box_offsets: int64 (N + 1,), where the boxes of each image start and those of the last one end; (0,) for other tasks.
     """
 
     images: NDArray[np.uint8] | NDArray[np.int16]
@@ -33,6 +36,17 @@ class Pack:
     pixel_hashes: NDArray[np.str_]
     facts: NDArray[np.str_]
     label_maps: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    boxes: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 5), np.float32))
+    box_offsets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether the images are a detector's."""
+        return bool(self.box_offsets.size)
+
+    def boxes_of(self, mask: NDArray[np.bool_]) -> list[NDArray[np.float32]]:
+        """Boxes of some images, (M, 5) each."""
+        return [self.boxes[self.box_offsets[place] : self.box_offsets[place + 1]] for place in np.flatnonzero(mask)]
 
     def save(self, path: Path) -> None:
         """Write as .npz, atomically."""

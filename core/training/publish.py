@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 
 from core.io.pixel_evidence import FILE
+from core.io.tables import csv_bytes
 from core.io.weights_file import write_atomically
 from core.manifest import (
     Architecture,
@@ -35,7 +36,6 @@ from core.training.fit import Fitted, Recipe
 from core.training.graded import graded
 from core.training.masks import areas, evidence, segmented
 from core.training.pack import Pack
-from core.training.tables import csv_bytes
 
 Figures = NDArray[np.float64]
 Dtype = Literal["float32", "float16"]

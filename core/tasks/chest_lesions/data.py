@@ -1,13 +1,11 @@
-"""Labelled chest films for training and evaluation: phantoms, composites on real films, marked hearts, or a hospital's folder."""
+"""Labelled chest films for training and evaluation: phantoms, marked hearts, or a hospital's folder; those of NIH are in `nih`."""
 
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,28 +13,21 @@ from PIL import Image
 
 from core.errors import UsageError
 from core.i18n import mark
-from core.io.labelled_folder import Row, read_table, studies
+from core.io.labelled_folder import read_table, studies
 from core.io.reader import shared_reader
 from core.phantom import Phantom
-from core.records import Box, Frame, LabelledCase, Study
-from core.tasks.chest_lesions import lungs
-from core.tasks.chest_lesions.composite import HEART, MAX_RATIO, compose, disturb
-from core.tasks.chest_lesions.landmarks import Landmarks, Mask, Masks, find_landmarks
+from core.records import Box, LabelledBoxes, LabelledCase, Study
+from core.tasks.chest_lesions import lungs, nih
+from core.tasks.chest_lesions.composite import HEART, MAX_RATIO
+from core.tasks.chest_lesions.landmarks import Mask, Masks, find_landmarks
 from core.tasks.chest_lesions.locate import locate
 from core.tasks.chest_lesions.phantom import make_phantom
-from core.tasks.chest_lesions.phantom.findings import draw_severities
 from core.tasks.chest_lesions.prepare import picture, to_network
 from core.tasks.chest_lesions.readers import BoxTable, read_boxes_csv, read_coco, read_voc
 from core.tasks.chest_lesions.task import SIDE, TASK
 
-Part = Literal["training", "test"]
-Boxes = tuple[tuple[str, Box], ...]  # label and box_xyxy in pixels of the frame
-FindMasks = Callable[[NDArray[np.float32]], Masks]  # of a film, float32 (S, S) in [0, 1]
-INDEX = "index.csv"
-NIH_COLUMNS = ("image", "patient", "age", "view", "labels")
-MIN_AGE_YEARS = 18.0
 TEST_SHARE = 5  # one patient in so many is for testing
-UNTOUCHED = 0.2  # of the composites: nothing is drawn, so that drawing as such tells nothing
+INDEX = "index.csv"
 SWAPPED = "case_053.png"  # of chest_heart_lung: its right lung is called the left one
 MASKS = ((lungs.RIGHT_LUNG, "right_lung"), (lungs.LEFT_LUNG, "left_lung"), (lungs.HEART, "heart"))  # heart over lung
 TRUTH, PATIENTS = "boxes.csv", "patients.csv"
@@ -44,22 +35,14 @@ MIN_SIDE_PX = 2.0
 _NUMBERS = {label.id: number for number, label in enumerate(TASK.labels, start=1)}
 
 
-@dataclass(frozen=True)
-class BoxedCase(LabelledCase):
-    """A film with the boxes of its findings; none on a normal film. Its target is 1 where there is one.
-
-    Attributes:
-        boxes: Label and box_xyxy of each, pixels of the frame.
-    """
-
-    boxes: Boxes = ()
+def _boxed(
+    case_id: str, patient: str, study: Study, boxes: LabelledBoxes, markers: tuple[float, ...] = ()
+) -> LabelledCase:
+    """Target 1 = something was found."""
+    return LabelledCase(case_id, patient, study, float(bool(boxes)), markers, boxes=boxes)
 
 
-def _boxed(case_id: str, patient: str, study: Study, boxes: Boxes, markers: tuple[float, ...] = ()) -> BoxedCase:
-    return BoxedCase(case_id, patient, study, float(bool(boxes)), markers, boxes=boxes)
-
-
-def phantom_cases(seed: int, part: Part, n: int) -> Iterator[BoxedCase]:
+def phantom_cases(seed: int, part: nih.Part, n: int) -> Iterator[LabelledCase]:
     """`n` phantom films, one a patient.
 
     Args:
@@ -73,82 +56,14 @@ def phantom_cases(seed: int, part: Part, n: int) -> Iterator[BoxedCase]:
         yield _boxed(name, name, phantom.study(), _phantom_boxes(phantom), tuple(phantom.markers.values()))
 
 
-def _phantom_boxes(phantom: Phantom) -> Boxes:
+def _phantom_boxes(phantom: Phantom) -> LabelledBoxes:
     boxes = phantom.truth["boxes"]
     assert isinstance(boxes, list)
     return tuple(boxes)
 
 
-def composite_cases(folder: Path, find_masks: FindMasks, seed: int, part: Part, n: int) -> Iterator[BoxedCase]:
-    """`n` real films with drawn findings, each film as often as any other, grouped by patient.
-
-    Severities are drawn as those of the phantoms; findings below the limit are drawn too, without a box. The bases are PA films
-    of adults without a finding in the labels of NIH, which say nothing of tortuous aortas, worn or curved spines: some have them
-    without a box. A heart that is wide by itself has a box.
-
-    Args:
-        folder: Holds images and index.csv with NIH_COLUMNS.
-        find_masks: Heart and lungs of a film; films on which it finds no heart between two lungs are left out and named.
-        seed: Same seed, same cases.
-        part: Training and test never share a patient.
-        n: Number of composites, fewer where films are left out.
-
-    Raises:
-        UsageError: No index.csv, a missing column, or no film that can be a base.
-    """
-    bases = _bases(folder, seed, part)
-    for place, (number, row) in enumerate(bases[:n]):
-        for _, _, study in studies(folder, [{"file": f"images/{row['image']}"}]):
-            film = picture(study, locate(study)[0].box_xyxy)
-            landmarks = find_landmarks(find_masks(film))
-            if landmarks is None:
-                print(f"row {number + 1}: left out, no heart between two lungs", file=sys.stderr)
-                continue
-            for copy in range(n // len(bases) + (place < n % len(bases))):
-                rng = np.random.default_rng([seed, 3, number, copy])
-                name = f"nih-{Path(row['image']).stem}-{copy:02d}"
-                try:
-                    drawn, boxes = _composite(film, landmarks, rng)
-                except UsageError:
-                    print(f"row {number + 1}: left out, the heart is not brighter than the lungs", file=sys.stderr)
-                    break
-                frames = (Frame(drawn, "relative"),)
-                yield _boxed(name, f"nih-{row['patient']}", replace(study, frames=frames), boxes)
-
-
-def _bases(folder: Path, seed: int, part: Part) -> list[tuple[int, Row]]:
-    """Rows of the index that may be bases, with their places in it, in random order; a fifth of the patients is for testing."""
-    rows = [
-        (number, row)
-        for number, row in enumerate(read_table(folder / INDEX, NIH_COLUMNS))
-        if row["labels"] == "No Finding" and row["view"] == "PA" and _age(row) >= MIN_AGE_YEARS
-    ]
-    rng = np.random.default_rng([seed, 2])
-    patients = rng.permutation(sorted({row["patient"] for _, row in rows}))
-    held_out = set(patients[: len(patients) // TEST_SHARE].tolist())
-    own = [
-        rows[index]
-        for index in rng.permutation(len(rows))
-        if (rows[index][1]["patient"] in held_out) == (part == "test")
-    ]
-    if not own:
-        raise UsageError(f"{INDEX} names no PA film of an adult without a finding")
-    return own
-
-
-def _age(row: Row) -> float:
-    return float(row["age"]) if row["age"].isdigit() else 0.0
-
-
-def _composite(
-    film: NDArray[np.float32], landmarks: Landmarks, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], Boxes]:
-    film, landmarks = disturb(film, landmarks, rng)
-    severities = draw_severities(int(rng.integers(2**62)), {})
-    if rng.random() < UNTOUCHED:
-        severities = {HEART: 0.0}  # changes nothing, but the heart is measured
-    made = compose(film, landmarks, severities, rng)
-    return made.film, made.boxes
+composite_cases, labelled_films, FINDINGS = nih.composite_cases, nih.labelled_films, nih.FINDINGS
+"""What training asks of a data module for composites, and evaluation for films that have words and no boxes."""
 
 
 def background_facts(facts: dict[str, object]) -> dict[str, object]:
@@ -165,20 +80,23 @@ def background_facts(facts: dict[str, object]) -> dict[str, object]:
 def marked_cases(folder: Path) -> Iterator[LabelledCase]:
     """The films of chest_heart_lung with label maps of heart and lungs, but for the one whose lungs are swapped; image = patient.
 
+    Their reference is the cardiothoracic ratio, where the index gives one.
+
     Args:
         folder: Holds images, heart, left_lung, right_lung and index.csv.
 
     Raises:
         UsageError: No index.csv, or a mask that cannot be opened or has another size than its film.
     """
-    names = [row["image"] for row in read_table(folder / INDEX, ("image",)) if row["image"] != SWAPPED]
-    for _, row, study in studies(folder, [{"file": f"images/{name}"} for name in names]):
+    rows = [row for row in read_table(folder / INDEX, ("image",)) if row["image"] != SWAPPED]
+    for _, row, study in studies(folder, [row | {"file": f"images/{row['image']}"} for row in rows]):
         image = Path(row["file"])
         label_map = np.zeros(study.frame.pixels.shape[:2], np.uint8)
         for kind, part in MASKS:
             label_map[_mask(folder / part / image.name, label_map.shape)] = kind
         stem = f"heart-lung-{image.stem}"
-        yield LabelledCase(stem, stem, study, target=1.0, label_map=label_map)
+        reference = float(row["ctr"]) if row.get("ctr") else None
+        yield LabelledCase(stem, stem, study, target=1.0, reference=reference, label_map=label_map)
 
 
 def _mask(path: Path, shape: tuple[int, ...]) -> Mask:
@@ -191,7 +109,7 @@ def _mask(path: Path, shape: tuple[int, ...]) -> Mask:
     return np.asarray(pixels.astype(np.float32) > 0)
 
 
-def heart_cases(folder: Path) -> Iterator[BoxedCase]:
+def heart_cases(folder: Path) -> Iterator[LabelledCase]:
     """The same films with a box around the heart where the cardiothoracic ratio of the masks exceeds 0.50.
 
     Nobody looked for the other six findings on them: measure cardiomegaly alone.
@@ -204,7 +122,7 @@ def heart_cases(folder: Path) -> Iterator[BoxedCase]:
             yield _boxed(case.case_id, case.patient, case.study, boxes)
 
 
-def folder_cases(folder: Path, labels: Path | None, split: str) -> Iterator[BoxedCase]:
+def folder_cases(folder: Path, labels: Path | None, split: str) -> Iterator[LabelledCase]:
     """A hospital's own films of one split.
 
     Args:
@@ -218,7 +136,7 @@ def folder_cases(folder: Path, labels: Path | None, split: str) -> Iterator[Boxe
     return _table_cases(folder, labels, split, Counter())
 
 
-def evaluation_cases(folder: Path, labels: Path | None, excluded: Counter[str]) -> Iterator[BoxedCase]:
+def evaluation_cases(folder: Path, labels: Path | None, excluded: Counter[str]) -> Iterator[LabelledCase]:
     """Films with boxes for measuring a model.
 
     Args:
@@ -230,7 +148,7 @@ def evaluation_cases(folder: Path, labels: Path | None, excluded: Counter[str]) 
     return _table_cases(folder, labels or folder / TRUTH, None, excluded)
 
 
-def _table_cases(folder: Path, labels: Path, split: str | None, excluded: Counter[str]) -> Iterator[BoxedCase]:
+def _table_cases(folder: Path, labels: Path, split: str | None, excluded: Counter[str]) -> Iterator[LabelledCase]:
     table = _read_boxes(labels)
     for reason, count in table.left_out.items():
         print(f"{count} entries left out, {reason}", file=sys.stderr)
@@ -288,7 +206,7 @@ def training_array(case: LabelledCase) -> NDArray[np.uint8]:
     return np.rint(picture(case.study, region.box_xyxy) * 255).astype(np.uint8)
 
 
-def training_boxes(case: BoxedCase) -> NDArray[np.float32]:
+def training_boxes(case: LabelledCase) -> NDArray[np.float32]:
     """Boxes on `training_array`: float32 (M, 5), rows x0, y0, x1, y1 and the number of the label from 1."""
     (region,) = locate(case.study)
     corners = np.array([box for _, box in case.boxes], np.float64).reshape(-1, 4)
