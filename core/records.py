@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Box = tuple[float, float, float, float]
 LabelledBoxes = tuple[tuple[str, Box], ...]  # label id and box_xyxy of each
+Line = tuple[float, float, float, float]  # x and y of its start, x and y of its end, pixels of the frame
 Laterality = Literal["L", "R"]
 
 
@@ -176,6 +177,7 @@ class Finding:
         positive: At or above the operating point.
         grade: The most probable grade as a place among the labels, and `probabilities` of all of them, where labels are grades.
         mask: Boolean (H, W) of the frame, and its pieces in `lesions`, largest first, where places are found.
+        threshold: Of its operating point, where each finding has its own.
     """
 
     label: str
@@ -187,6 +189,7 @@ class Finding:
     probabilities: Mapping[str, float] | None = None
     mask: NDArray[np.bool_] | None = None
     lesions: tuple[Lesion, ...] = ()
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -197,11 +200,21 @@ class Prediction:
         findings: A classifier or grader has one a region, in the order of the regions.
         branches: Class probabilities of each branch of a network that has several, by branch, one mapping a region.
         measures: Further numbers about each region by stable name ("roi_hu", "cosine"), one a region; NaN = not measurable.
+        lines: What was measured along, by stable name ("heart", "thorax").
     """
 
     findings: tuple[Finding, ...]
     branches: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
     measures: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    lines: Mapping[str, Line] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What `locate` measured on the way, for the prediction: see its attributes of the same names."""
+
+    measures: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    lines: Mapping[str, Line] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -233,12 +246,14 @@ class Explanation:
         target: Label whose score is explained.
         heatmaps: One a region, in the order of the regions.
         branches: The same for each branch of a network that has several, by branch.
+        finding: Place among the findings of the one that is explained, where places are found; None = all of them.
     """
 
     method: str
     target: str
     heatmaps: tuple[Heatmap, ...]
     branches: Mapping[str, tuple[Heatmap, ...]] = field(default_factory=dict)
+    finding: int | None = None
 
 
 @dataclass(frozen=True)

@@ -4,27 +4,35 @@ Pages, command line, batch and evaluation call `screen` and recompute nothing.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from core import registry
 from core.clinical.grades import mean_finding
 from core.engine.explain import Target, explain
+from core.engine.explain_boxes import choose_box, explain_box, explain_together, through_box
 from core.engine.faithfulness import ExplanationCheck, check_map
-from core.engine.loader import Model, ModelCache
+from core.engine.loader import Model, ModelCache, auxiliary_folder
 from core.engine.runner import Run, run
 from core.errors import UsageError, WeightsError
 from core.manifest import Manifest, OperatingPoint
 from core.records import (
     Check,
     Explanation,
+    Finding,
     Gate,
     Heatmap,
     Laterality,
+    Measured,
     PatientResult,
+    Prediction,
     Provenance,
     Region,
     Regions,
@@ -33,12 +41,19 @@ from core.records import (
 )
 
 _MODELS = ModelCache()
+Images = NDArray[np.float32]
 
 
 def build(manifest: Manifest) -> Any:
     """The network that a manifest declares, with random weights."""
     network = registry.part(manifest.task, "network")
     return network.Network(manifest.architecture.name, **manifest.architecture.options)
+
+
+def build_auxiliary(manifest: Manifest, name: str) -> Any:
+    """A second network that a manifest names, with random weights."""
+    architecture = manifest.auxiliary[name].architecture
+    return getattr(registry.part(manifest.task, "network"), name).Network(architecture.name, **architecture.options)
 
 
 def load(task_id: str, model_id: str | None = None, root: Path = registry.WEIGHTS) -> Model:
@@ -85,6 +100,25 @@ def _installed(check: Check) -> Check:
     return check if check.suggested_task in registry.tasks() else replace(check, suggested_task=None)
 
 
+def _auxiliary_runs(model: Model) -> dict[str, Callable[[Images], Images]]:
+    """The second networks of a model, from input to output; one whose weights are not installed is left out."""
+    runs: dict[str, Callable[[Images], Images]] = {}
+    for name, declared in model.manifest.auxiliary.items():
+        if (auxiliary_folder(model, name) / declared.weights.file).is_file():
+            runs[name] = partial(_output, _MODELS.auxiliary(model, name, build_auxiliary))
+    return runs
+
+
+def _output(model: Model, batch: Images) -> Images:
+    return run(model, batch).output
+
+
+def _measure(study: Study, regions: Regions, model: Model) -> Measured:
+    """What the task measures beside its answer."""
+    measure = getattr(registry.part(model.manifest.task, "locate"), "measure", None)
+    return measure(study, regions, _auxiliary_runs(model)) if measure else Measured()
+
+
 class _Clock:
     """Milliseconds by stage."""
 
@@ -127,6 +161,35 @@ def explain_regions(model: Model, done: Run, regions: Regions, method: str, poin
     return Explanation(method, point.label, _maps(model, done, regions, method, target), branches)
 
 
+def _box_in_input(manifest: Manifest, finding: Finding, region: Region) -> tuple[float, float, float, float]:
+    """The box of a finding in pixels of the network's input."""
+    prepare = registry.part(manifest.task, "prepare")
+    x0, y0, x1, y1 = prepare.to_network(np.array([finding.box_xyxy]), region.box_xyxy)[0].tolist()
+    return x0, y0, x1, y1
+
+
+def explain_finding(
+    model: Model, done: Run, regions: Regions, findings: Sequence[Finding], method: str, place: int
+) -> Explanation:
+    """Why the box at `place` has its score: one map of the whole image."""
+    finding, (region,) = findings[place], regions
+    label = model.manifest.labels.index(finding.label) + 1
+    raw = explain_box(model, done, 0, method, _box_in_input(model.manifest, finding, region), label)
+    return Explanation(method, finding.label, (Heatmap(raw.values, raw.raw_max, region),), finding=place)
+
+
+def explain_all_boxes(result: ScreeningResult, model: Model, method: str) -> Heatmap:
+    """One map for the eye: that of every positive box, stretched to the whole range inside the box and nothing outside."""
+    assert result.prediction is not None, "a refused study has no boxes"
+    manifest, (region,) = model.manifest, result.regions
+    done = run(model, registry.part(manifest.task, "prepare").prepare(result.study, result.regions, manifest))
+    positive = [finding for finding in result.prediction.findings if finding.positive]
+    boxes = [_box_in_input(manifest, finding, region) for finding in positive]
+    labels = [manifest.labels.index(finding.label) + 1 for finding in positive]
+    raw = explain_together(model, done, method, boxes, labels)
+    return Heatmap(raw.values, raw.raw_max, region)
+
+
 def screen(
     study: Study,
     model: Model,
@@ -136,6 +199,7 @@ def screen(
     confirmed: bool = False,
     method: str | None = None,
     point: str | None = None,
+    box: int | None = None,
     read_ms: float = 0.0,
 ) -> ScreeningResult:
     """Screen one study.
@@ -148,10 +212,12 @@ def screen(
         confirmed: A person saw the reasons of the gate and wants the score all the same; recorded.
         method: Explanation method; the manifest's default when None.
         point: Id of the operating point; the default one when None.
+        box: Place among the findings of the one that is explained, where places are found; None = the highest score of the
+            label of `point`, without one that of all positive findings.
         read_ms: Time the reader took, for the timings.
 
     Returns:
-        A result without prediction when the gate refuses.
+        A result without prediction when the gate refuses; without explanation where no box is explained.
 
     Raises:
         ScreeningError: No region, a number that is not finite, or a busy server.
@@ -166,19 +232,56 @@ def screen(
         return ScreeningResult(study, gate, (), None, None, provenance(manifest), None, None, clock.ms)
     with clock.stage("locate"):
         placed: tuple[Region, ...] = regions or registry.part(manifest.task, "locate").locate(study, laterality)
+        measured = _measure(study, placed, model)
     with clock.stage("prepare"):
         batch = registry.part(manifest.task, "prepare").prepare(study, placed, manifest)
     with clock.stage("network"):
         done = run(model, batch)
     with clock.stage("decode"):
         prediction = registry.part(manifest.task, "decode").decode(done.output, study, placed, manifest, chosen)
-        facts = {name: tuple(map(float, values)) for name, values in done.facts.items()}
-        prediction = replace(prediction, measures={**prediction.measures, **facts})
+        prediction = _with_measures(prediction, done, measured)
     with clock.stage("explain"):
-        explanation = explain_regions(model, done, placed, method or manifest.explanation.default_method, chosen)
+        chosen, explanation = _explained(model, done, placed, prediction, method, chosen, point, box)
     return ScreeningResult(
         study, gate, placed, prediction, explanation, provenance(manifest), chosen.id, chosen.threshold, clock.ms
     )
+
+
+def _with_measures(prediction: Prediction, done: Run, measured: Measured) -> Prediction:
+    """The prediction with what `locate` and the network measured."""
+    facts = {name: tuple(map(float, values)) for name, values in done.facts.items()}
+    return replace(
+        prediction, measures={**prediction.measures, **facts, **measured.measures}, lines=dict(measured.lines)
+    )
+
+
+def _explained(
+    model: Model,
+    done: Run,
+    regions: Regions,
+    prediction: Prediction,
+    method: str | None,
+    chosen: OperatingPoint,
+    point: str | None,
+    box: int | None,
+) -> tuple[OperatingPoint, Explanation | None]:
+    """The operating point of what is explained, and its explanation: of every region, or of one box where boxes are found."""
+    manifest = model.manifest
+    method = method or manifest.explanation.default_method
+    if registry.task(manifest.task).kind != "detector":
+        return chosen, explain_regions(model, done, regions, method, chosen)
+    place = choose_box(prediction.findings, chosen.label if point else None, box)
+    if place is None:
+        return chosen, None
+    explanation = explain_finding(model, done, regions, prediction.findings, method, place)
+    return _point_of(manifest, explanation.target, chosen), explanation
+
+
+def _point_of(manifest: Manifest, label: str, chosen: OperatingPoint) -> OperatingPoint:
+    """The operating point that the boxes of a label were judged at."""
+    if chosen.label == label:
+        return chosen
+    return next(own for own in manifest.operating_points if own.label == label)
 
 
 def screen_slices(
@@ -213,7 +316,14 @@ def check_explanation(result: ScreeningResult, model: Model, index: int = 0) -> 
         model: The model that made it.
         index: Region.
     """
-    assert result.explanation is not None, "a refused study has no explanation to check"
-    batch = registry.part(model.manifest.task, "prepare").prepare(result.study, result.regions, model.manifest)
-    target = _target(model.manifest, operating_point(model.manifest, result.operating_point))
-    return check_map(model, run(model, batch), index, result.explanation.method, target)
+    assert result.explanation is not None, "a result without an explanation has nothing to check"
+    manifest, explanation = model.manifest, result.explanation
+    done = run(model, registry.part(manifest.task, "prepare").prepare(result.study, result.regions, manifest))
+    if explanation.finding is not None:
+        assert result.prediction is not None
+        finding = result.prediction.findings[explanation.finding]
+        model, done = through_box(
+            model, done, explanation.method, _box_in_input(manifest, finding, result.regions[index])
+        )
+    target = _target(manifest, operating_point(manifest, result.operating_point))
+    return check_map(model, done, index, explanation.method, target)

@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", help="explanation method")
     parser.add_argument("--operating-point", help="id from the manifest")
     parser.add_argument(
+        "--box", type=int, metavar="N", help="explain box N of the list, from 1; default: the highest score"
+    )
+    parser.add_argument(
         "--slices",
         nargs="+",
         type=int,
@@ -72,10 +75,11 @@ def _screen_file(path: Path, model: "Model", options: argparse.Namespace) -> dic
         confirmed=options.confirm,
         method=options.method,
         point=options.operating_point,
+        box=None if options.box is None else options.box - 1,
         read_ms=read_ms,
     )
     masks: dict[str, str] = {}
-    if options.overlay and result.explanation:
+    if options.overlay and result.prediction:
         _write_overlay(result, options.overlay, path.stem)
         masks = _write_masks(result, options.overlay, path.stem)
     return to_json(result, masks)
@@ -116,10 +120,10 @@ def _write_overlay(result: ScreeningResult, folder: Path, stem: str) -> None:
     from core.io.weights_file import write_atomically
     from core.reports.overlay_png import overlay_png
 
-    assert result.explanation is not None
+    name = f"{stem}_{result.explanation.target}" if result.explanation else stem  # a film without a box explains none
     folder.mkdir(parents=True, exist_ok=True)
     content = overlay_png(result, to_display(result.study.frame), 0.6)
-    write_atomically(folder / f"{stem}_{result.explanation.target}_overlay.png", content)
+    write_atomically(folder / f"{name}_overlay.png", content)
 
 
 def _write_masks(result: ScreeningResult, folder: Path, stem: str) -> dict[str, str]:
@@ -139,10 +143,32 @@ def _finding_words(finding: dict[str, Any]) -> str:
     side = f"{finding['laterality']} " if finding["laterality"] else ""
     place = "at or above" if finding["positive"] else "below"
     words = f"{finding['probability']:.3f}, {place} the operating point"
+    if finding["threshold"] is not None:
+        words += f" {finding['threshold']:.3f}, box {' '.join(f'{value:.0f}' for value in finding['box_xyxy'])}"
     if finding["probabilities"] is None:
         return f"{side}{finding['label']} {words}"
     grade = list(finding["probabilities"])[finding["grade"]]
     return f"{side}{grade} ({finding['label']} or worse {words})"
+
+
+def _box_words(record: dict[str, Any]) -> list[str]:
+    """What is said of an image on which boxes are looked for, beside the boxes."""
+    if (
+        "gate" not in record
+        or record["gate"]["outcome"] == "refused"
+        or registry.task(record["task"]).kind != "detector"
+    ):
+        return []
+    n_called = sum(finding["positive"] for finding in record["findings"])
+    words = [] if n_called else ["no box: called normal"]
+    if n_below := len(record["findings"]) - n_called:
+        words.append(f"boxes below their thresholds: {n_below}")
+    ratio = record["measures"].get("cardiothoracic_ratio", [None])[0]
+    if ratio is not None:
+        enlarged = record["measures"]["heart_enlarged"][0]
+        judged = {None: "not judged on an AP film", 1.0: "above 0.50", 0.0: "not above 0.50"}[enlarged]
+        words.append(f"cardiothoracic ratio {ratio:.2f}, {judged}")
+    return words
 
 
 def _line(path: Path, record: dict[str, Any]) -> str:
@@ -152,7 +178,12 @@ def _line(path: Path, record: dict[str, Any]) -> str:
     gates = [result["gate"] for result in record.get("slices", [record])]
     parts = [
         f"{path.name}: {', '.join(sorted({gate['outcome'] for gate in gates}))}",
-        *(_finding_words(finding) for finding in record["findings"]),
+        *(
+            _finding_words(finding)
+            for finding in record["findings"]
+            if finding["positive"] or finding["threshold"] is None
+        ),
+        *_box_words(record),
         *dict.fromkeys(reason["message"] for gate in gates for reason in gate["reasons"]),
         record["provenance"]["statement"],
     ]

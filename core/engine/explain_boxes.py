@@ -17,12 +17,29 @@ from core.engine.loader import Model
 from core.engine.networks.detector import Box, BoxView, Detector, PyramidView
 from core.engine.runner import Run, place_in_queue
 from core.errors import UsageError
+from core.i18n import mark
+from core.records import Finding
+
+BOX_METHODS = {
+    "eigen_cam": mark(
+        "Limit: one map for the whole film; it is the same for every box and cannot tell findings apart."
+    ),
+    "ablation_cam": mark(
+        "Limit: channels are switched off one at a time, so evidence that two channels hold in common goes unseen; "
+        "the box stays fixed."
+    ),
+    "grad_cam": mark("Limit: the last layer has one cell for 32 pixels, so a small box gets a few coarse cells."),
+    "saliency": mark("Limit: noisy, and strong at edges of any kind; read where it is dense, not single pixels."),
+}
+"""Methods offered for boxes, and the limit of each in one sentence."""
 
 
 def _detector(model: Model) -> Detector:
-    if not isinstance(model.network, Detector):
+    """The network itself, or the one that a task's network holds as `detector`."""
+    network = getattr(model.network, "detector", model.network)
+    if not isinstance(network, Detector):
         raise UsageError(f"explanation of a box by {type(model.network).__name__}; wanted: a detector")
-    return model.network
+    return network
 
 
 def score_of(label: int) -> Callable[[Tensor], Tensor]:
@@ -68,6 +85,40 @@ def explain_box(model: Model, done: Run, index: int, method: str, box: Box, labe
         raise UsageError(f"label {label}; this detector knows 1 to {n_findings}")
     seen, run = through_box(model, done, method, box)
     return explain(seen, run, index, method, score_of(label))
+
+
+def choose_box(findings: Sequence[Finding], label: str | None, place: int | None) -> int | None:
+    """Place of the box that is explained: the chosen one, else the first of the label, else the first positive one.
+
+    Args:
+        findings: One a box, the highest score first.
+        label: Whose box is wanted; None = any that is positive.
+        place: Chosen by a person.
+
+    Raises:
+        UsageError: There is no box at this place.
+    """
+    if place is not None:
+        if not 0 <= place < len(findings):
+            raise UsageError(f"box {place + 1}; this image has {len(findings)}")
+        return place
+    wanted = (finding.positive if label is None else finding.label == label for finding in findings)
+    return next((index for index, is_wanted in enumerate(wanted) if is_wanted), None)
+
+
+def explain_together(model: Model, done: Run, method: str, boxes: Sequence[Box], labels: Sequence[int]) -> RawMap:
+    """The maps of several boxes of the first image of a run as one picture; see `renormalise_in_boxes`.
+
+    Args:
+        model, done, method: See `explain_box`.
+        boxes: In pixels of the network's input; without any the map is empty.
+        labels: One a box, from 1.
+    """
+    if not boxes:
+        return RawMap(np.zeros(done.x.shape[-2:], np.float32), 0.0)
+    maps = [explain_box(model, done, 0, method, box, label).values for box, label in zip(boxes, labels, strict=True)]
+    picture = renormalise_in_boxes(maps, boxes)
+    return RawMap(picture, float(picture.max()))
 
 
 def renormalise_in_boxes(maps: Sequence[NDArray[np.float32]], boxes: Sequence[Box]) -> NDArray[np.float32]:

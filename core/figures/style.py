@@ -18,6 +18,17 @@ HIGHLIGHT = "#E9A23B"
 # Lesions by label, on a photograph and in every curve: far from each other and from an orange retina for every kind of colour
 # vision, with a contrast of 3 to the page of either theme.
 LABEL_COLOURS = {"haemorrhage": "#8B3DFF", "exudate": "#12A1B8"}
+# Findings with boxes, on a grey film and beside a number that tells them apart for everybody (Okabe and Ito 2008).
+BOX_COLOURS = {
+    "cardiac_hypertrophy": "#E69F00",
+    "aortic_atherosclerosis_calcification": "#F0E442",
+    "aortic_curvature": "#D55E00",
+    "intercostal_pleural_thickening": "#56B4E9",
+    "lung_field_infiltration": "#009E73",
+    "degenerative_joint_disease_of_the_thoracic_spine": "#CC79A7",
+    "scoliosis": "#4A8FD9",
+}
+LINE_COLOUR = "#FFFFFF"  # of measured widths
 
 FONTS = "Source Sans, Noto Sans TC, Noto Sans KR, sans-serif"
 TEXT_PX = 15  # read from the back of a room on a projector 1024 pixels wide

@@ -100,10 +100,10 @@ def paint_masks(
 
 
 def draw_regions(picture: NDArray[np.uint8], regions: Regions) -> NDArray[np.uint8]:
-    """Outline every region; line width follows the picture's size."""
+    """Outline every region that is not the whole frame; line width follows the picture's size."""
     image = Image.fromarray(picture)
     pen = ImageDraw.Draw(image)
-    for region in regions:
+    for region in (region for region in regions if region.source != "whole"):
         pen.rectangle(region.box_xyxy, outline=_REGION_COLOUR, width=max(1, round(max(picture.shape) / 300)))
     return np.asarray(image)
 

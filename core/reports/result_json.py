@@ -41,6 +41,7 @@ def _finding(finding: Finding, mask_file: str | None) -> dict[str, Any]:
         "positive": finding.positive,
         "laterality": finding.laterality,
         "box_xyxy": _rounded_box(finding),
+        "threshold": finding.threshold,
         "grade": finding.grade,
         "probabilities": None if finding.probabilities is None else _rounded(finding.probabilities),
         "lesions": _lesions(finding),
@@ -55,6 +56,12 @@ def _measures(result: ScreeningResult) -> dict[str, list[float | None]]:
         name: [round(value, 4) if math.isfinite(value) else None for value in values]
         for name, values in measures.items()
     }
+
+
+def _lines(result: ScreeningResult) -> dict[str, list[float]]:
+    """What was measured along: x and y of both ends."""
+    lines = result.prediction.lines if result.prediction else {}
+    return {name: [round(value, 1) for value in line] for name, line in lines.items()}
 
 
 def to_json(result: ScreeningResult, mask_files: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -80,6 +87,7 @@ def to_json(result: ScreeningResult, mask_files: Mapping[str, str] | None = None
         if result.prediction
         else [],
         "measures": _measures(result),
+        "lines": _lines(result),
         "branches": {name: [_rounded(row) for row in rows] for name, rows in result.prediction.branches.items()}
         if result.prediction
         else {},
@@ -91,6 +99,7 @@ def to_json(result: ScreeningResult, mask_files: Mapping[str, str] | None = None
         else {
             "method": explanation.method,
             "target": explanation.target,
+            "finding": explanation.finding,
             "raw_max": [round(heatmap.raw_max, 6) for heatmap in explanation.heatmaps],
         },
         "provenance": {

@@ -40,7 +40,8 @@ def decode(
         presence[number] = max(presence[number], score)
         positive = score >= thresholds[number]
         if positive or score >= FLOOR:
-            findings.append(Finding(manifest.labels[number], score, positive, box_xyxy=(x0, y0, x1, y1)))
+            box, threshold = (x0, y0, x1, y1), thresholds[number]
+            findings.append(Finding(manifest.labels[number], score, positive, box_xyxy=box, threshold=threshold))
     findings.sort(key=lambda finding: -finding.probability)
     measures = {f"presence_{name}": (float(score),) for name, score in zip(manifest.labels, presence, strict=True)}
     return Prediction(tuple(findings), measures=measures)
