@@ -6,7 +6,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -24,8 +24,16 @@ STATEMENTS: dict[str, str] = {
 SHA256 = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+AUXILIARY = "auxiliary.json"
+EVALUATIONS = ("evaluation_hist.npz", "evaluation_boxes.csv", "evaluation.csv")
+"""The file behind `evaluation_sha256`: a folder has one of them, by the kind of its answers."""
+
+
 class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_Declaration = TypeVar("_Declaration", bound=_Closed)
 
 
 class Change(_Closed):
@@ -216,24 +224,55 @@ class Manifest(_Closed):
         return self.operating_points[0]
 
 
+class AuxiliaryManifest(_Closed):
+    """The declaration of an auxiliary network, `weights/<task>/<name>/auxiliary.json`: its folder is no model of the task.
+
+    Attributes:
+        auxiliary: What the manifest of every model takes over that was trained beside it.
+    """
+
+    format: Literal["fivefold-auxiliary-1"]
+    task: str
+    name: str
+    version: str
+    changelog: tuple[Change, ...] = Field(min_length=1)
+    auxiliary: Auxiliary
+    metrics: tuple[Metric, ...]
+    provenance: ProvenanceRecord
+    intended_use: str
+    limitations: tuple[str, ...]
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read `folder/manifest.json`.
 
     Raises:
         WeightsError: Missing, unreadable or not of this schema; the message names the field.
     """
-    path = folder / "manifest.json"
+    return _read(folder, "manifest.json", Manifest)
+
+
+def read_auxiliary(folder: Path) -> AuxiliaryManifest:
+    """Read `folder/auxiliary.json`.
+
+    Raises:
+        WeightsError: See `read_manifest`.
+    """
+    return _read(folder, AUXILIARY, AuxiliaryManifest)
+
+
+def _read(folder: Path, name: str, kind: type[_Declaration]) -> _Declaration:
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return kind.model_validate_json((folder / name).read_bytes())
     except OSError as error:
-        raise WeightsError(f"{folder.name}: manifest.json cannot be read") from error
+        raise WeightsError(f"{folder.name}: {name} cannot be read") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "manifest"
         raise WeightsError(f"{folder.name}: {where}: {first['msg']}") from error
 
 
-def dump_manifest(manifest: Manifest) -> str:
+def dump_manifest(manifest: Manifest | AuxiliaryManifest) -> str:
     """JSON text of a manifest, stable under re-writing."""
     return json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -69,9 +69,9 @@ def normal() -> Phantom:
     return make_phantom(np.random.default_rng([94, 0]), findings=findings)
 
 
-def find(film: NDArray[np.float32]) -> Masks:
+def find(film: NDArray[np.float32]) -> NDArray[np.bool_]:
     assert (film.shape, film.dtype) == ((SIDE, SIDE), np.float32)
-    return Masks(*(np.asarray(normal().truth[name]) for name in ("heart", "right_lung", "left_lung")))
+    return np.stack([np.asarray(normal().truth[name]) for name in ("heart", "right_lung", "left_lung")])
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +129,8 @@ def test_the_same_seed_gives_the_same_composite(composites: list[LabelledCase], 
 
 
 def test_films_without_a_heart_are_left_out_and_named(nih: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def nothing(film: NDArray[np.float32]) -> Masks:
-        return Masks(*np.zeros((3, *film.shape), bool))
+    def nothing(film: NDArray[np.float32]) -> NDArray[np.bool_]:
+        return np.zeros((3, *film.shape), bool)
 
     assert list(data.composite_cases(nih, nothing, 3, "training", 2)) == []
     assert capsys.readouterr().err.count("no heart between two lungs") == 2
@@ -286,7 +286,7 @@ def test_the_manifest_is_valid_and_names_every_label() -> None:
     assert [point.label for point in manifest.operating_points] == list(manifest.labels)
     assert set(data.MANIFEST["explanation_layer"]) == set(TASK.architectures)  # type: ignore[call-overload]
     assert (
-        data.background_facts({"training_name": "phantoms", "licence": "A"})["kind"]
+        data.background_facts({"training_name": "phantoms", "test_name": "others", "licence": "A"})["kind"]
         == "real images, synthetic findings"
     )
 
@@ -306,7 +306,7 @@ def test_real_hearts_and_lungs(data_dir: Path) -> None:
 
 def test_real_films_become_composites(data_dir: Path) -> None:
     marked = next(data.marked_cases(data_dir / "chest_heart_lung"))
-    masks = Masks(*(marked.label_map == kind for kind in lungs.CHANNELS))
+    masks = np.stack([marked.label_map == kind for kind in lungs.CHANNELS])
     cases = list(data.composite_cases(data_dir / "chest_nih", lambda _: masks, 1, "training", 3))
     assert 1 <= len(cases) <= 3
     assert len({case.patient for case in cases}) == len(cases)

@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of images")
     parser.add_argument(
-        "--labels", type=Path, metavar="CSV", help="default: truth.csv or index.csv in DIR, or the labels in .mat files"
+        "--labels",
+        type=Path,
+        metavar="CSV",
+        help="default: truth.csv, boxes.csv or index.csv in DIR, or the labels in .mat files",
     )
     parser.add_argument("--model", help="installed model; default: the first")
     parser.add_argument(
@@ -31,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="checkpoints of all folds: each patient is answered by the fold without it",
+    )
+    parser.add_argument(
+        "--prevalence",
+        type=float,
+        default=0.1,
+        metavar="P",
+        help="share of abnormal images that the predictive value is stated for (films with words; default 0.1)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the statistics to FILE")
     parser.add_argument(
@@ -47,18 +57,26 @@ def run(options: argparse.Namespace) -> int:
 
     model = load(options.task, options.model)
     excluded: Counter[str] = Counter()
-    cases = registry.part(options.task, "data").evaluation_cases(options.data, options.labels, excluded)
     fold_models = _fold_models(model, options.runs) if options.runs else {}
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-    measured = _masks if registry.task(options.task).kind == "segmenter" else _cases
-    found = {**measured(model, cases, excluded, fold_models, options.out), "command": options.command_line}
+    if _has_words(options):
+        found = _words(model, options, excluded, fold_models)
+    else:
+        cases = registry.part(options.task, "data").evaluation_cases(options.data, options.labels, excluded)
+        measured = {"segmenter": _masks, "detector": _boxes}.get(registry.task(options.task).kind, _cases)
+        found = measured(model, cases, excluded, fold_models, options.out)
+    found["command"] = options.command_line
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(f"{found['n']} cases of {found['n_subjects']} subjects; left out: {found['excluded'] or 'none'}")
     print("scored by: " + ", ".join(f"{source} ({n})" for source, n in found["scored_by"].items()))
     for line in _lines(found["metrics"]):
         print(line)
+    if rule_out := (found.get("abnormality") or {}).get("rule_out"):
+        print(f"ruled out below {rule_out['threshold']:.3f}, at a prevalence of {rule_out['prevalence']}:")
+        for line in _lines({name: rule_out[name] for name in ("sensitivity", "specificity", "npv")}):
+            print(line)
     if model.manifest.statement:
         print(model.manifest.statement)
     return 0
@@ -89,6 +107,38 @@ def _masks(
     if out:
         write_atomically(out / FILE, evidence.to_bytes())
     return measure_masks(model.manifest, evidence, excluded, scored_by, published_fold(model.folder))
+
+
+def _boxes(
+    model: "Model", cases: Iterable[LabelledCase], excluded: Counter[str], fold_models: "Folds", out: Path | None
+) -> dict[str, Any]:
+    """Statistics of a detector; the boxes go to `out`."""
+    from core.evaluation.box_answers import answer_boxes
+    from core.evaluation.boxes import measure_boxes
+    from core.io.box_evidence import FILE
+    from core.io.weights_file import write_atomically
+
+    evidence, scored_by = answer_boxes(model, cases, excluded, fold_models)
+    if out:
+        write_atomically(out / FILE, evidence.to_bytes())
+    return measure_boxes(model.manifest, evidence, excluded, scored_by)
+
+
+def _has_words(options: argparse.Namespace) -> bool:
+    """Whether the images have words and no boxes."""
+    data = registry.part(options.task, "data")
+    return not options.labels and hasattr(data, "has_words") and data.has_words(options.data)
+
+
+def _words(model: "Model", options: argparse.Namespace, excluded: Counter[str], fold_models: "Folds") -> dict[str, Any]:
+    """Statistics of a detector on images that have words and no boxes; the scores go to `out`."""
+    from core.evaluation.presence import answer_words, measure_words, write_words
+
+    films = registry.part(options.task, "data").labelled_films(options.data, excluded)
+    answers = answer_words(model, films, excluded, fold_models)
+    if options.out:
+        write_words(options.out / "cases.csv", model.manifest, answers)
+    return measure_words(model.manifest, answers, excluded, options.prevalence)
 
 
 def _lines(metrics: Mapping[str, Any], label: str = "") -> Iterator[str]:

@@ -2,13 +2,21 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import fields
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core import registry
 from core.cli.options import read_options
+from core.errors import UsageError
+from core.records import LabelledCase
+
+if TYPE_CHECKING:  # loads torch
+    from core.training.fit import Fitted, Recipe
+    from core.training.pack import Pack
 
 IMAGE_KINDS = "image_kinds"
 
@@ -21,14 +29,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--test-phantoms", type=int, default=600, help="held-out phantoms (default 600)")
     source.add_argument("--data", type=Path, help="folder of images instead of phantoms")
     source.add_argument(
-        "--backgrounds", type=Path, metavar="DIR", help="real images whose finding is made beside the phantoms (CT)"
+        "--backgrounds", type=Path, metavar="DIR", help="real images whose finding is made beside the phantoms"
     )
-    source.add_argument("--copies", type=int, default=12, help="findings made on each real image (default 12)")
+    source.add_argument("--copies", type=int, default=12, help="findings made on each real image (CT; default 12)")
+    source.add_argument(
+        "--composites",
+        type=int,
+        nargs=2,
+        metavar=("N", "N_TEST"),
+        default=(1200, 300),
+        help="real films with drawn findings, for training and held out (chest; default 1200 300)",
+    )
     source.add_argument(
         "--labels", type=Path, help="CSV: file, patient, label, split (train or test), laterality (optional)"
     )
     source.add_argument("--licence", default="not stated", help="terms of --data, for the card")
     source.add_argument("--data-seed", type=int, default=1, help="seed of phantoms and folds")
+    source.add_argument(
+        "--auxiliary",
+        metavar="NAME",
+        help="train this auxiliary network of the task instead (needs --data or --packed)",
+    )
     source.add_argument("--pack", type=Path, metavar="FILE", help="write prepared arrays to FILE.npz and stop")
     source.add_argument("--packed", type=Path, metavar="FILE", help="train from prepared arrays")
     _add_recipe(parser)
@@ -51,7 +72,7 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--epochs", type=int, default=50)
     recipe.add_argument("--batch", type=int, default=5)
     recipe.add_argument("--optimizer", choices=("sgd", "adam", "adagrad", "rmsprop"), default="sgd")
-    recipe.add_argument("--lr", type=float, default=1e-3)
+    recipe.add_argument("--lr", type=float, help="default: that of the task's reference system, else 0.001")
     recipe.add_argument("--momentum", type=float, default=0.9)
     recipe.add_argument("--weight-decay", type=float, default=0.0)
     recipe.add_argument("--schedule", choices=("step", "cosine"), default="step")
@@ -91,7 +112,8 @@ def run(options: argparse.Namespace) -> int:
         print(write_kinds(options.data, "python -m core train image_kinds --data DIR"))
         return 0
     task = registry.task(options.task)
-    options.architecture = options.architecture or task.architectures[0]
+    network, learn = (registry.part(task.id, name, options.auxiliary) for name in ("network", "learn"))
+    options.architecture = options.architecture or network.ARCHITECTURES[0]
     pack = _pack(options)
     if options.pack:
         pack.save(options.pack)
@@ -100,52 +122,70 @@ def run(options: argparse.Namespace) -> int:
     from core.training.fit import Fitted, Recipe, fit_fold
 
     options.options = read_options(options.options)
+    options.lr = options.lr or getattr(learn, "LEARNING_RATE", Recipe.lr)
     recipe = Recipe(**{field.name: getattr(options, field.name) for field in fields(Recipe)})
-    network, learn = registry.part(task.id, "network"), registry.part(task.id, "learn")
     folds = range(5) if options.fold is None else [options.fold]
-    runs = options.runs / task.id / options.architecture
+    runs = options.runs / task.id / (options.auxiliary or options.architecture)
     fitted: dict[int, Fitted] = {
         fold: fit_fold(network, learn, pack, fold, recipe, runs / f"fold_{fold}") for fold in folds
     }
     for fold, result in fitted.items():
         print(f"fold {fold}: validation loss {result.kept_loss:.4f} at epoch {result.kept_epoch + 1}", file=sys.stderr)
-    if options.fit_only:
-        return 0
-    from core.training.publish import publish
-
-    folder = options.out or registry.WEIGHTS / task.id / options.architecture
-    manifest = publish(
-        network,
-        learn,
-        registry.part(task.id, "data").MANIFEST,
-        pack,
-        fitted,
-        recipe,
-        options.command_line,
-        options.note,
-        folder,
-    )
-    if folder == registry.WEIGHTS / task.id / folder.name:
-        from core.screening import load
-        from core.training.golden import write_golden
-
-        write_golden(load(task.id, folder.name))
-    for metric in manifest.metrics:
-        interval = f" ({metric.low:.3f}-{metric.high:.3f})" if metric.low is not None else ""
-        print(f"{metric.name}: {metric.value:.4f}{interval}, n = {metric.n}, {metric.data}")
+    if not options.fit_only:
+        _publish(options, (registry.part(task.id, "data", options.auxiliary), network, learn), pack, fitted, recipe)
     return 0
 
 
-def _pack(options: argparse.Namespace) -> Any:
-    """Prepared arrays from a file, a folder or phantoms."""
+def _publish(
+    options: argparse.Namespace,
+    parts: tuple[Any, Any, Any],
+    pack: "Pack",
+    fitted: "dict[int, Fitted]",
+    recipe: "Recipe",
+) -> None:
+    """Write the weights folder and print the figures; an installed model gets its golden outputs too."""
+    folder = options.out or registry.WEIGHTS / options.task / (options.auxiliary or options.architecture)
+    made = (pack, fitted, recipe, options.command_line, options.note, folder)
+    if options.auxiliary:
+        from core.training.auxiliary import publish_auxiliary
+
+        metrics = publish_auxiliary(parts, *made).metrics
+    else:
+        from core.training.publish import publish
+
+        data, network, learn = parts
+        metrics = publish(network, learn, data.MANIFEST, *made).metrics
+        if folder == registry.WEIGHTS / options.task / folder.name:
+            from core.screening import load
+            from core.training.golden import write_golden
+
+            write_golden(load(options.task, folder.name))
+    for metric in metrics:
+        interval = f" ({metric.low:.3f}-{metric.high:.3f})" if metric.low is not None else ""
+        name = f"{metric.label} {metric.name}".strip()
+        print(f"{name}: {metric.value:.4f}{interval}, n = {metric.n}, {metric.data}")
+
+
+def _pack(options: argparse.Namespace) -> "Pack":
+    """Prepared arrays from a file, a folder or phantoms.
+
+    Raises:
+        UsageError: An auxiliary network without images.
+    """
     from core.training.pack import Pack
 
     if options.packed:
         return Pack.load(options.packed)
     from core.training.collect import collect, folder_facts, phantom_facts
 
-    data = registry.part(options.task, "data")
-    if options.data:
+    data = registry.part(options.task, "data", options.auxiliary)
+    training: Iterable[LabelledCase]
+    test: Iterable[LabelledCase]
+    if options.auxiliary:
+        if not options.data:
+            raise UsageError("--auxiliary needs --data")
+        training, test, facts = data.cases(options.data), (), dict(data.FACTS)
+    elif options.data:
         training, test = (data.folder_cases(options.data, options.labels, split) for split in ("train", "test"))
         facts = folder_facts(options.licence)
     else:
@@ -153,8 +193,25 @@ def _pack(options: argparse.Namespace) -> Any:
         test = data.phantom_cases(options.data_seed, "test", options.test_phantoms)
         facts = phantom_facts(options.task, options.data_seed, options.phantoms)
         if options.backgrounds:
-            training = chain(training, data.background_cases(options.backgrounds, options.data_seed, options.copies))
+            more_training, more_test = _on_backgrounds(options, data)
+            training, test = chain(training, more_training), chain(test, more_test)
             facts |= data.background_facts(facts)
     if options.pack:
         facts["pack_command"] = options.command_line
-    return collect(options.task, training, test, facts, options.data_seed)
+    return collect(options.task, training, test, facts, options.data_seed, options.auxiliary)
+
+
+def _on_backgrounds(options: argparse.Namespace, data: Any) -> tuple[Iterable[LabelledCase], Iterable[LabelledCase]]:
+    """Real images with a finding made on them, for training and for the held-out cases."""
+    folder, seed = options.backgrounds, options.data_seed
+    if not hasattr(data, "composite_cases"):
+        return data.background_cases(folder, seed, options.copies), ()
+    from core.training.auxiliary import load_auxiliary
+
+    network = load_auxiliary(options.task, data.COMPOSITES_NEED)
+    find = partial(registry.part(options.task, "network", data.COMPOSITES_NEED).find, network)
+    training, test = (
+        data.composite_cases(folder, find, seed, part, n)
+        for part, n in zip(("training", "test"), options.composites, strict=True)
+    )
+    return training, test

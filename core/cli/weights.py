@@ -18,6 +18,13 @@ def _is_file(path: Path, sha256: str) -> bool:
     return path.is_file() and file_sha256(path) == sha256
 
 
+def _evaluation(folder: Path) -> str:
+    """Name of the file with the held-out answers."""
+    from core.manifest import EVALUATIONS
+
+    return next((name for name in EVALUATIONS if (folder / name).is_file()), EVALUATIONS[-1])
+
+
 def run(options: argparse.Namespace) -> int:
     """Print one line a model; exit code 3 when one is refused."""
     from core.manifest import read_manifest
@@ -34,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
                 manifest = read_manifest(folder)
                 made = manifest.provenance
                 for name, wanted in (
-                    ("evaluation.csv", made.evaluation_sha256),
+                    (_evaluation(folder), made.evaluation_sha256),
                     ("training_cases.csv", made.training_cases_sha256),
                     ("out_of_fold.csv", made.out_of_fold_sha256),
                 ):

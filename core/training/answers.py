@@ -1,12 +1,13 @@
 """What the fitted folds answer on the cases of a pack."""
 
-from collections.abc import Iterator
-from types import ModuleType
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.io.box_evidence import BoxEvidence, ImageAnswer, evidence_of, mean_boxes
 from core.training.fit import Fitted, Recipe, predict
 from core.training.held_out import Scored
 from core.training.pack import Pack
@@ -15,7 +16,7 @@ from core.training.pack import Pack
 class Answers:
     """Scores of the fitted folds on the cases of a pack."""
 
-    def __init__(self, task_network: ModuleType, learn: ModuleType, pack: Pack, recipe: Recipe) -> None:
+    def __init__(self, task_network: Any, learn: Any, pack: Pack, recipe: Recipe) -> None:
         self._task, self._learn, self._pack, self._recipe = task_network, learn, pack, recipe
 
     def network(self, fitted: Fitted) -> torch.nn.Module:
@@ -38,6 +39,25 @@ class Answers:
         outputs = self._task.scores(predict(network, self._learn, self.images(mask)))
         probabilities = outputs.numpy().astype(np.float64).round(6)
         return Scored(self._pack.targets[mask].astype(np.float64), probabilities, self._pack.patients[mask])
+
+    def boxes(
+        self, network: torch.nn.Module, labels: Sequence[str], mask: NDArray[np.bool_], training: NDArray[np.bool_]
+    ) -> BoxEvidence:
+        """Some cases with the boxes that a network finds, beside the mean boxes of the training cases."""
+        found = predict(network, self._learn, self.images(mask)).numpy().astype(np.float64)
+        pack = self._pack
+        images = [
+            ImageAnswer(
+                case=str(pack.cases[place]),
+                patient=str(pack.patients[place]),
+                pixel_hash=str(pack.pixel_hashes[place]),
+                fold=int(pack.folds[place]),
+                detected=detected,
+                reference=reference.astype(np.float64),
+            )
+            for place, detected, reference in zip(np.flatnonzero(mask), found, pack.boxes_of(mask), strict=True)
+        ]
+        return evidence_of(labels, images, mean_boxes(pack.boxes_of(training), len(labels)))
 
     def out_of_fold(self, fitted: dict[int, Fitted], mask: NDArray[np.bool_]) -> Scored:
         """Some training cases, each answered by the fold that never saw its patient; needs every fold."""

@@ -101,30 +101,39 @@ def operating_points(
     cuts: Cuts, labels: Sequence[str], validation: Scored, test: Scored, data: str, seed: int
 ) -> list[OperatingPoint]:
     """Thresholds chosen on validation and measured once on the held-out cases, in the order of `cuts`."""
-    points = []
-    for name, label, choice in cuts:
-        choose, purpose = CHOICES[choice]
-        place = labels.index(label)
-        chosen_on = validation.at(place)
-        threshold = float(choose(*chosen_on).threshold)
-        measured = operating_point_metrics(*test.at(place), threshold)
-        low, high = _threshold_interval(choose, *chosen_on, seed)
-        points.append(
-            OperatingPoint(
-                id=name,
-                label=label,
-                threshold=round(threshold, 6),
-                threshold_low=round(low, 6),
-                threshold_high=round(high, 6),
-                chosen_for=purpose,
-                chosen_on=f"validation fold, n = {len(chosen_on[0])}",
-                sensitivity=estimate(measured.sensitivity),
-                specificity=estimate(measured.specificity),
-                data=data,
-                n=len(test.targets),
-            )
-        )
-    return points
+    places = [labels.index(label) for _, label, _ in cuts]
+    return [
+        operating_point(cut, validation.at(place), test.at(place), data, seed)
+        for cut, place in zip(cuts, places, strict=True)
+    ]
+
+
+def operating_point(
+    cut: tuple[str, str, str],
+    validation: tuple[Scores, Scores],
+    test: tuple[Scores, Scores],
+    data: str,
+    seed: int,
+) -> OperatingPoint:
+    """One threshold, chosen on (y_true, y_score) of validation and measured once on those of the held-out cases."""
+    name, label, choice = cut
+    choose, purpose = CHOICES[choice]
+    threshold = float(choose(*validation).threshold)
+    measured = operating_point_metrics(*test, threshold)
+    low, high = _threshold_interval(choose, *validation, seed)
+    return OperatingPoint(
+        id=name,
+        label=label,
+        threshold=round(threshold, 6),
+        threshold_low=round(low, 6),
+        threshold_high=round(high, 6),
+        chosen_for=purpose,
+        chosen_on=f"validation fold, n = {len(validation[0])}",
+        sensitivity=estimate(measured.sensitivity),
+        specificity=estimate(measured.specificity),
+        data=data,
+        n=len(test[0]),
+    )
 
 
 @dataclass(frozen=True)

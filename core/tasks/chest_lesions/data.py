@@ -1,4 +1,4 @@
-"""Labelled chest films for training and evaluation: phantoms, marked hearts, or a hospital's folder; those of NIH are in `nih`."""
+"""Labelled chest films for training and evaluation: phantoms, marked hearts, a hospital's folder; those of NIH are in `nih`."""
 
 import hashlib
 import sys
@@ -15,6 +15,7 @@ from core.errors import UsageError
 from core.i18n import mark
 from core.io.labelled_folder import read_table, studies
 from core.io.reader import shared_reader
+from core.metrics.agreement_masks import overlap
 from core.phantom import Phantom
 from core.records import Box, LabelledBoxes, LabelledCase, Study
 from core.tasks.chest_lesions import lungs, nih
@@ -62,18 +63,25 @@ def _phantom_boxes(phantom: Phantom) -> LabelledBoxes:
     return tuple(boxes)
 
 
-composite_cases, labelled_films, FINDINGS = nih.composite_cases, nih.labelled_films, nih.FINDINGS
+composite_cases, has_words, labelled_films, FINDINGS = (
+    nih.composite_cases,
+    nih.has_words,
+    nih.labelled_films,
+    nih.FINDINGS,
+)
 """What training asks of a data module for composites, and evaluation for films that have words and no boxes."""
+COMPOSITES_NEED = "heart_lung"
+"""The auxiliary network whose masks composites are made with."""
 
 
 def background_facts(facts: dict[str, object]) -> dict[str, object]:
-    """What a manifest says when composites are trained on."""
+    """What a manifest says when composites are trained on and tested on."""
     return {
         "kind": "real images, synthetic findings",
         "training_name": f"{facts['training_name']}, and adult PA films without a finding from NIH ChestX-ray14 (Wang et al., "
         "CVPR 2017) with drawn findings",
+        "test_name": f"{facts['test_name']}, and films of other patients of NIH with drawn findings",
         "licence": f"{facts['licence']}; NIH ChestX-ray14: no restriction on use, NIH Clinical Center acknowledged",
-        "test_licence": facts["licence"],
     }
 
 
@@ -230,8 +238,48 @@ def _film_map(case: LabelledCase) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(case.label_map).transform(size, Image.Transform.AFFINE, affine))
 
 
-heart_lung = SimpleNamespace(cases=marked_cases, training_array=_film_array, training_map=_film_map)
-"""What collecting asks of a data module, for the auxiliary network."""
+def _film_figures(probabilities: NDArray[np.float32], label_map: NDArray[np.uint8]) -> dict[str, float]:
+    """How well one film was answered.
+
+    Args:
+        probabilities: float32 (3, lungs.SIDE, lungs.SIDE), in the order of lungs.CHANNELS.
+        label_map: As `_film_map`.
+
+    Returns:
+        Dice of the heart and of both lungs together, on the network's pixels; and the cardiothoracic ratio, NaN where no heart
+        lies between two lungs.
+    """
+    heart, *both = (label_map == kind for kind in lungs.CHANNELS)
+    found = probabilities >= 0.5
+    likely = np.clip(probabilities, 1e-6, 1 - 1e-6)
+    landmarks = find_landmarks(Masks(*lungs.masks(np.log(likely / (1 - likely))[None], SIDE)))
+    return {
+        "dice_heart": overlap(found[0], heart).dice,
+        "dice_lungs": overlap(found[1] | found[2], np.logical_or(*both)).dice,
+        "cardiothoracic_ratio": np.nan if landmarks is None else landmarks.width.ratio,
+    }
+
+
+heart_lung = SimpleNamespace(
+    cases=marked_cases,
+    training_array=_film_array,
+    training_map=_film_map,
+    figures=_film_figures,
+    REFERENCE="cardiothoracic_ratio",
+    LABELS=tuple(part for _, part in sorted(MASKS)),
+    FACTS={
+        "kind": "real images, real labels",
+        "training_name": "Wingspan chest radiographs with masks of heart and lungs (Dong et al.)",
+        "test_name": "the same films, each by the fold that never saw it",
+        "licence": "MIT, as its authors published the set",
+    },
+    INTENDED_USE="Finds heart and lungs on PA films for the cardiothoracic ratio, and for findings drawn on real films.",
+    LIMITATIONS=(
+        "Trained on fewer than 200 films of one set, which names no patients: two films of one person may lie on both sides.",
+        "On AP films the ratio has no meaning.",
+    ),
+)
+"""What collecting and publishing ask of a data module, for the auxiliary network."""
 
 
 MANIFEST: dict[str, object] = {

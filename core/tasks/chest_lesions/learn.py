@@ -13,6 +13,7 @@ from torch.nn import functional
 from core.imaging.imagenet import MEAN, SD
 from core.tasks.chest_lesions import lungs
 
+LEARNING_RATE = 0.005  # as in the reference system
 ROTATION_DEGREES = 5.0  # as in the reference system
 SHIFT = 0.03  # of the side
 ZOOM = (-0.1, 0.15)  # logarithm of what is seen; above 0 the film gets a black margin, as one that is not square has

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -117,5 +119,18 @@ def _heart_lung_scores(output: Tensor) -> Tensor:
     return torch.sigmoid(output.float())
 
 
-heart_lung = SimpleNamespace(Network=HeartLungNetwork, scores=_heart_lung_scores)
-"""What training asks of a network module, for the auxiliary network."""
+def _find_masks(network: HeartLungNetwork, film: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Masks of one square film, float32 (S, S) in [0, 1]: boolean (3, S, S), in the order of lungs.CHANNELS."""
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        output = network(torch.from_numpy(lungs.prepare(film)).to(device)).float().cpu().numpy()
+    return lungs.masks(output, film.shape[0])
+
+
+heart_lung = SimpleNamespace(
+    Network=HeartLungNetwork,
+    ARCHITECTURES=(lungs.ARCHITECTURE,),
+    scores=_heart_lung_scores,
+    find=_find_masks,
+)
+"""What training asks of a network module, for the auxiliary network; `find` is what composites are made with."""

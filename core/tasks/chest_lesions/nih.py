@@ -20,8 +20,8 @@ from core.tasks.chest_lesions.phantom.findings import draw_severities
 from core.tasks.chest_lesions.prepare import picture
 
 Part = Literal["training", "test"]
-FindMasks = Callable[[NDArray[np.float32]], Masks]  # of a film, float32 (S, S) in [0, 1]
-INDEX = "index.csv"
+FindMasks = Callable[[NDArray[np.float32]], NDArray[np.bool_]]  # float32 (S, S) in [0, 1] -> (3, S, S), see `Masks`
+INDEX, BOXES = "index.csv", "boxes.csv"
 COLUMNS = ("image", "patient", "age", "view", "labels")
 NORMAL = "No Finding"
 FINDINGS: Mapping[str, str] = {
@@ -56,7 +56,7 @@ def composite_cases(folder: Path, find_masks: FindMasks, seed: int, part: Part, 
     for place, (number, row) in enumerate(bases[:n]):
         for _, _, study in studies(folder, [{"file": f"images/{row['image']}"}]):
             film = picture(study, locate(study)[0].box_xyxy)
-            landmarks = find_landmarks(find_masks(film))
+            landmarks = find_landmarks(Masks(*find_masks(film)))
             if landmarks is None:
                 print(f"row {number + 1}: left out, no heart between two lungs", file=sys.stderr)
                 continue
@@ -105,6 +105,15 @@ def _composite(
         severities = {HEART: 0.0}  # changes nothing, but the heart is measured
     made = compose(film, landmarks, severities, rng)
     return made.film, made.boxes
+
+
+def has_words(folder: Path) -> bool:
+    """Whether a folder has an index with words, and no table of boxes."""
+    try:
+        read_table(folder / INDEX, COLUMNS)
+    except UsageError:
+        return False
+    return not (folder / BOXES).is_file()
 
 
 def labelled_films(folder: Path, excluded: Counter[str]) -> Iterator[tuple[LabelledCase, frozenset[str]]]:

@@ -1,0 +1,86 @@
+"""A detector on images that it never saw: its boxes, on the pixels of the picture that the network sees."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import registry
+from core.engine.loader import Model
+from core.engine.runner import run
+from core.errors import BusyError, ScreeningError, UsageError
+from core.evaluation.known import BY_FOLD, BY_MODEL, Known
+from core.io.box_evidence import BoxEvidence, ImageAnswer, evidence_of, read_evidence
+from core.records import LabelledCase
+
+Extra = TypeVar("Extra")
+
+
+def answer_boxes(
+    model: Model, cases: Iterable[LabelledCase], excluded: Counter[str], fold_models: Mapping[int, Model]
+) -> tuple[BoxEvidence, Counter[str]]:
+    """Answer every image that may be counted.
+
+    Args:
+        model: The installed model.
+        cases: With their boxes.
+        excluded: Gets the number of images left out by reason.
+        fold_models: The models of cross-validation by fold, where they are at hand.
+
+    Returns:
+        The evidence, beside the mean boxes of the images that the model was trained on; and the number of images by the source of
+        their answer.
+
+    Raises:
+        UsageError: No image was left.
+    """
+    training_boxes = registry.part(model.manifest.task, "data").training_boxes
+    images, scored_by = [], Counter[str]()
+    for case, _, rows, fold in detections(model, ((case, None) for case in cases), excluded, fold_models):
+        scored_by[BY_MODEL if fold < 0 else BY_FOLD] += 1
+        names = (case.case_id, case.patient, case.study.pixel_hash)
+        images.append(ImageAnswer(*names, fold, rows, training_boxes(case).astype(np.float64)))
+    if not images:
+        raise UsageError(f"no image could be counted; left out: {dict(excluded)}")
+    labels = model.manifest.labels
+    committed = read_evidence(model.folder, model.manifest.provenance.evaluation_sha256, labels)
+    return evidence_of(labels, images, committed.mean_boxes), scored_by
+
+
+def detections(
+    model: Model,
+    cases: Iterable[tuple[LabelledCase, Extra]],
+    excluded: Counter[str],
+    fold_models: Mapping[int, Model],
+) -> Iterator[tuple[LabelledCase, Extra, NDArray[np.float64], int]]:
+    """Every image that may be counted with what else is known of it, its detections (d, 6) and the fold that answered, or -1."""
+    known = Known(model)
+    for case, extra in cases:
+        fold = known.folds.get(case.patient)
+        answering = model if fold is None else fold_models.get(fold)
+        if answering is None or (fold is None and case.study.pixel_hash in known.pixels):
+            excluded["seen in training"] += 1
+            continue
+        rows = _detected(answering, case, excluded)
+        if rows is not None:
+            yield case, extra, rows, -1 if fold is None else fold
+
+
+def _detected(model: Model, case: LabelledCase, excluded: Counter[str]) -> NDArray[np.float64] | None:
+    """Detections in one image, None where its gate refused or it could not be answered."""
+    task = model.manifest.task
+    gate, locate, prepare = (registry.part(task, name) for name in ("gate", "locate", "prepare"))
+    refused = [check.code for check in gate.check(case.study, model.manifest, None) if check.outcome == "refused"]
+    if refused:
+        excluded[f"refused: {refused[0]}"] += 1
+        return None
+    try:
+        done = run(model, prepare.prepare(case.study, locate.locate(case.study), model.manifest))
+    except (BusyError, UsageError):
+        raise
+    except ScreeningError as error:
+        excluded[error.code] += 1
+        return None
+    return np.asarray(done.output[0], np.float64)
