@@ -26,7 +26,7 @@ BOX_COLOURS = {
     "intercostal_pleural_thickening": "#56B4E9",
     "lung_field_infiltration": "#009E73",
     "degenerative_joint_disease_of_the_thoracic_spine": "#CC79A7",
-    "scoliosis": "#4A8FD9",
+    "scoliosis": "#0072B2",
 }
 LINE_COLOUR = "#FFFFFF"  # of measured widths
 

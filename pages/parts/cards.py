@@ -11,7 +11,7 @@ from pages.parts.menu import has_page, show_link
 from pages.parts.words import t
 
 _COLUMNS = 3
-_HEADLINES = ("auroc", "weighted_kappa", "average_precision")
+_HEADLINES = ("auroc", "weighted_kappa", "average_precision", "mean_average_precision_50")
 
 
 def show_cards() -> None:
@@ -74,6 +74,8 @@ def _figure(metric: Metric, task: Task) -> str:
     name = "AUROC"
     if metric.name == "weighted_kappa":
         name = t("Weighted kappa")
+    elif metric.name == "mean_average_precision_50":
+        name = t("Mean average precision, IoU 0.5")
     elif metric.name == "average_precision":
         name = t("{label}: average precision", label=label_name(task, metric.label))
     if metric.low is None or metric.high is None:

@@ -59,6 +59,7 @@ def _checked(task_id: str, result: ScreeningResult, index: int) -> "ExplanationC
         result.provenance.weights_sha256,
         result.regions,
         result.explanation.method,
+        result.explanation.finding,
         index,
     )
     key = f"{task_id}.check.kept"

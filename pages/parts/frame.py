@@ -22,6 +22,8 @@ _NETWORKS = {
     "simple_cnn_2": "SimpleCNN, 2 layers",
     "simple_cnn_3": "SimpleCNN, 3 layers",
     "unet_small": "U-Net, small",
+    "fasterrcnn_mobilenet_v3_large_320_fpn": "Faster R-CNN, MobileNetV3-Large",
+    "fasterrcnn_resnet50_fpn": "Faster R-CNN, ResNet50",
     "unet": "U-Net",
     "unet_resnet18": "U-Net, ResNet18",
     "fcn_resnet101": "FCN-ResNet101",

@@ -9,11 +9,12 @@ from PIL import Image
 
 from core.figures.style import LABEL_COLOURS
 from core.imaging.agreement_map import agreement_map
+from core.imaging.boxes import draw_boxes, draw_lines
 from core.imaging.display import regions_window, to_display
 from core.imaging.overlay import as_rgb, blend, draw_regions, paint_masks
 from core.imaging.resample import crop_resize, fit_within
 from core.records import Frame, Heatmap, Region, ScreeningResult
-from core.reports.overlay_png import overlay_png
+from core.reports.overlay_png import drawn_boxes, drawn_lines, overlay_png
 from pages.parts.crops import crop_pictures, tall_sheet
 
 LONGEST_PX = 1100
@@ -39,6 +40,7 @@ class Look:
         layout: How image and overlay stand together.
         hidden: Labels whose masks are not shown.
         fill: Opacity of masks, 0 to 1.
+        has_lines: With the lines of what was measured.
     """
 
     window: tuple[float, float] | None = None
@@ -47,6 +49,7 @@ class Look:
     layout: Layout = "auto"
     hidden: tuple[str, ...] = ()
     fill: float = 0.5
+    has_lines: bool = True
 
 
 def sheet_bytes(result: ScreeningResult, look: Look) -> bytes:
@@ -62,10 +65,27 @@ def sheet_bytes(result: ScreeningResult, look: Look) -> bytes:
     if not result.gate.shows_score:
         return _encoded(_sheet([Image.fromarray(outlined)], look.layout, parts=2))
     maps = tuple(replace(heatmap, region=_scaled(heatmap.region, factor)) for heatmap in heatmaps(result))
-    overlay = draw_regions(blend(picture, maps, look.strength), regions)
+    boxes, lines = drawn_boxes(result, factor), drawn_lines(result, factor) if look.has_lines else []
+    overlay = draw_boxes(draw_regions(blend(picture, maps, look.strength), regions), boxes)
     marked = draw_regions(paint_masks(picture, _masks(result, look), look.fill), regions)
+    marked = draw_boxes(draw_lines(marked, lines), boxes)
     parts = [overlay] if look.layout == "overlay" else [marked, overlay]
     return _encoded(_sheet([Image.fromarray(part) for part in parts], look.layout, parts=len(parts)))
+
+
+def boxes_picture(result: ScreeningResult, together: Heatmap, look: Look) -> bytes:
+    """The image with one map made of those of all boxes, each box drawn."""
+    picture, factor = _small(_display(result.study.frame, look))
+    placed = replace(together, region=_scaled(together.region, factor))
+    blended = blend(picture, (placed,), look.strength)
+    return _encoded(Image.fromarray(draw_boxes(blended, drawn_boxes(result, factor))))
+
+
+def overlay_picture(result: ScreeningResult, strength: float, longest_px: int) -> bytes:
+    """The image with map and boxes, small."""
+    small, factor = fit_within(_display(result.study.frame, Look()), longest_px)
+    placed = tuple(replace(heatmap, region=_scaled(heatmap.region, factor)) for heatmap in heatmaps(result))
+    return _encoded(Image.fromarray(draw_boxes(blend(as_rgb(small), placed, strength), drawn_boxes(result, factor))))
 
 
 def small_pictures(result: ScreeningResult, look: Look, longest_px: int) -> tuple[bytes, bytes]:

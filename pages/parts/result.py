@@ -15,6 +15,7 @@ from core.records import Finding, ScreeningResult
 from core.reports.result_json import to_json
 from core.screening import operating_point
 from core.task import Task
+from pages.parts.boxes import show_called
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.checks import show_checks, show_confirmation, show_refusal
 from pages.parts.frame import grade_name, held_out_name, label_name
@@ -37,7 +38,7 @@ def show_result(task: Task, manifest: Manifest, result: ScreeningResult, choices
         show_confirmation(task.id, result)
         show_checks(result)
         return
-    _show_answer(task, manifest, result, operating_point(manifest, choices.point), view)
+    _show_answer(task, manifest, result, operating_point(manifest, result.operating_point), view)
     show_checks(result)
     view.show_next_step(result)
     _show_downloads(task, result)
@@ -50,7 +51,10 @@ def _show_answer(
     with st.container(border=True, key=f"{task.id}.answer"):
         if task.kind == "segmenter":
             show_found(task, result)
-        for index, finding in enumerate(findings if task.kind != "segmenter" else ()):
+        if task.kind == "detector":
+            show_called(task, manifest, result)
+            st.markdown(view.tell_measures(task, result, 0))
+        for index, finding in enumerate(findings if task.kind not in ("segmenter", "detector") else ()):
             _show_headline(task, finding, is_only=len(findings) == 1)
             st.markdown(
                 " ".join(filter(None, (_meaning(task, manifest, finding), view.tell_measures(task, result, index))))
@@ -72,6 +76,12 @@ def _about_point(task: Task, manifest: Manifest, point: OperatingPoint) -> str:
     if task.kind == "segmenter":
         return t(
             "Sensitivity and specificity of single pixels for {label} at its operating point: {cases}, n = {n}.",
+            label=label_name(task, point.label),
+            **cases,
+        )
+    if task.kind == "detector":
+        return t(
+            "Sensitivity and specificity for {label}, whole films, at its operating point: {cases}, n = {n}.",
             label=label_name(task, point.label),
             **cases,
         )

@@ -19,9 +19,10 @@ class Choices:
     """What a person chose for one image; None = as the program proposes."""
 
     method: str
-    point: str
+    point: str | None
     laterality: Laterality | None = None
     regions: Regions | None = None
+    box: int | None = None
 
 
 def read_choices(manifest: Manifest, file_sha256: str) -> Choices:
@@ -32,11 +33,19 @@ def read_choices(manifest: Manifest, file_sha256: str) -> Choices:
         point=_known_point(manifest, state.get(f"{task}.point")),
         laterality=state.get(f"{task}.laterality.{file_sha256[:12]}"),
         regions=state.get(_regions_key(task, file_sha256)),
+        box=state.get(box_key(manifest, file_sha256)),
     )
 
 
-def _known_point(manifest: Manifest, chosen: str | None) -> str:
-    """The chosen operating point; the default one where these weights have none of that name."""
+def box_key(manifest: Manifest, file_sha256: str) -> str:
+    """Of the widget that chooses the explained box: its places mean something for one image and one model only."""
+    return f"{manifest.task}.box.{file_sha256[:12]}.{manifest.weights.sha256[:8]}"
+
+
+def _known_point(manifest: Manifest, chosen: str | None) -> str | None:
+    """The chosen operating point; the default one where these weights have none of that name; none where each box has its own."""
+    if registry.task(manifest.task).kind == "detector":
+        return None
     known = [point.id for point in manifest.operating_points]
     return chosen if chosen in known else known[0]
 
@@ -80,6 +89,7 @@ def screen_once(
             laterality=choices.laterality,
             method=choices.method,
             point=choices.point,
+            box=choices.box,
             read_ms=round(chosen.read_ms, 2),
         )
         kept[key] = result

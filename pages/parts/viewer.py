@@ -6,6 +6,7 @@ from core import registry
 from core.manifest import Manifest
 from core.records import ScreeningResult, Study
 from core.task import Task
+from pages.parts.boxes import choose_box
 from pages.parts.frame import label_name
 from pages.parts.picture import Layout, Look, heatmaps, sheet_bytes
 from pages.parts.redraw import show_redraw
@@ -28,6 +29,8 @@ def show_viewer(task: Task, manifest: Manifest, result: ScreeningResult, choices
             return
         if task.kind == "segmenter" and result.gate.shows_score:
             _show_masks(task)
+        if task.kind == "detector" and result.gate.shows_score:
+            choose_box(task, manifest, result)
         _show_controls(task.id, manifest, result, choices)
         show_redraw(task, result, look)
 
@@ -45,12 +48,16 @@ def read_look(task_id: str, study: Study) -> Look:
             label.id for label in registry.task(task_id).labels if not state.get(f"{task_id}.mask.{label.id}", True)
         ),
         fill=state.get(f"{task_id}.fill", _FILL_PERCENT) / 100,
+        has_lines=bool(state.get(f"{task_id}.lines", True)),
     )
 
 
 def _alt(task: Task, result: ScreeningResult) -> str:
     if not result.gate.shows_score:
         return t("The image. No overlay is shown yet.")
+    if task.kind == "detector":
+        n = sum(finding.positive for finding in result.prediction.findings) if result.prediction else 0
+        return t("The image with its boxes, and the same with the explanation of one. Boxes: {n}.", n=n)
     return t(
         "The image, and the same image with the explanation. The frame marks: {region}.", region=t(task.region_name)
     )
@@ -81,11 +88,11 @@ def _show_masks(task: Task) -> None:
 
 
 def _show_controls(task_id: str, manifest: Manifest, result: ScreeningResult, choices: Choices) -> None:
-    from core.engine.explain import METHODS, SEGMENTER_METHODS  # torch is loaded by now
+    from core.engine.explain import METHODS  # torch is loaded by now
 
     method, strength, more = st.columns([5, 5, 2], vertical_alignment="bottom")
     with method:
-        methods = list(SEGMENTER_METHODS if registry.task(task_id).kind == "segmenter" else METHODS)
+        methods = _methods(task_id)
         st.selectbox(
             t("Explanation"),
             methods,
@@ -107,12 +114,33 @@ def _show_controls(task_id: str, manifest: Manifest, result: ScreeningResult, ch
         )
     with more:
         _show_display_popover(task_id, manifest, result.study)
-    st.caption(t(METHODS[choices.method].sentence))
-    if result.gate.shows_score and not any(heatmap.has_evidence for heatmap in heatmaps(result)):
+    st.caption(" ".join([t(METHODS[choices.method].sentence), *_limits(task_id, choices.method)]))
+    if result.gate.shows_score and result.explanation is None:
+        st.info(
+            t("No box is called, so none is explained. A box below its threshold can be chosen above."),
+            icon=":material/info:",
+        )
+    elif result.gate.shows_score and not any(heatmap.has_evidence for heatmap in heatmaps(result)):
         st.info(
             t("No positive evidence: nothing in the image raised the score, so nothing is drawn."),
             icon=":material/info:",
         )
+
+
+def _methods(task_id: str) -> list[str]:
+    """Explanation methods that suit the task's kind of network."""
+    from core.engine.explain import METHODS, SEGMENTER_METHODS
+    from core.engine.explain_boxes import BOX_METHODS
+
+    kinds = {"segmenter": SEGMENTER_METHODS, "detector": BOX_METHODS}
+    return list(kinds.get(registry.task(task_id).kind, METHODS))
+
+
+def _limits(task_id: str, method: str) -> list[str]:
+    """What a method cannot show of a box, in one sentence."""
+    from core.engine.explain_boxes import BOX_METHODS
+
+    return [t(BOX_METHODS[method])] if registry.task(task_id).kind == "detector" else []
 
 
 def _show_display_popover(task_id: str, manifest: Manifest, study: Study) -> None:
@@ -130,7 +158,9 @@ def _show_display_popover(task_id: str, manifest: Manifest, study: Study) -> Non
         points = {point.id: f"{point.threshold:.2f} · {t(point.chosen_for)}" for point in manifest.operating_points}
         if registry.task(task_id).kind == "segmenter":
             points = {point.id: label_name(registry.task(task_id), point.label) for point in manifest.operating_points}
-        if len(points) > 1:
+        if registry.task(task_id).kind == "detector":
+            st.toggle(t("Width of the heart"), True, key=f"{task_id}.lines", persist_state="session")
+        elif len(points) > 1:
             st.radio(
                 t("Operating point") if registry.task(task_id).kind != "segmenter" else t("Explained finding"),
                 list(points),

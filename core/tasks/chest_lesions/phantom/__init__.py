@@ -155,6 +155,7 @@ def _markers(signs: Signs, ratio: float, cobb_deg: float) -> dict[str, float]:
 
 
 _NONE = dict.fromkeys(FINDINGS, 0.1)
+MARKED = 0.9  # severity of a finding that is plain to see
 SAMPLES: dict[str, tuple[str, dict[str, Any], int]] = {
     "normal": (mark("Normal"), {"findings": _NONE}, 11),
     "enlarged_heart": (mark("Enlarged heart"), {"findings": _NONE | {"cardiac_hypertrophy": 0.85}}, 12),
@@ -174,3 +175,10 @@ def make_sample(sample_id: str) -> Phantom:
     """A phantom of the page's sample list: title, what is asked of `make_phantom`, and the seed."""
     _, options, seed = SAMPLES[sample_id]
     return make_phantom(np.random.default_rng([2026, seed]), **options)
+
+
+def make_single(label: str | None) -> Phantom:
+    """A phantom with one finding, marked, and none of the others; a normal one without `label`."""
+    findings = _NONE | ({label: MARKED} if label else {})
+    place = FINDINGS.index(label) if label else len(FINDINGS)
+    return make_phantom(np.random.default_rng([2026, 50 + place]), findings=findings)

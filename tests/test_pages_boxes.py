@@ -1,0 +1,224 @@
+"""The chest page without a browser, with a detector of random weights."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+import torch
+from app_pages import SLOW_S, open_page, says, words
+from streamlit.testing.v1 import AppTest
+from tiny_detector import CALLED, LABELS, NEARLY, TASK_ID, chest_manifest, chest_model, with_auxiliary
+
+from core import registry, screening
+from core.engine.explain_boxes import BOX_METHODS
+from core.engine.loader import Model
+from core.i18n import LANGUAGES
+from core.manifest import Manifest
+from core.records import Prediction, ScreeningResult
+from core.screening import screen
+from core.tasks.chest_lesions import phantom
+from pages.parts.boxes import first_point, is_tested_on_patients
+from pages.parts.chest import tell_measures
+
+TASK = registry.task(TASK_ID)
+
+
+def install(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
+    """As if these weights lay in the folder of the chest task."""
+    read = registry.default_manifest
+    monkeypatch.setattr(
+        registry, "default_manifest", lambda task_id: model.manifest if task_id == TASK_ID else read(task_id)
+    )
+    monkeypatch.setattr(screening, "load", lambda task_id, model_id=None: model)
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
+    torch.set_num_threads(1)
+    st.cache_resource.clear()
+    installed = chest_model()
+    install(monkeypatch, installed)
+    yield installed
+    st.cache_resource.clear()
+
+
+@pytest.fixture(scope="module")
+def result() -> ScreeningResult:
+    return screen(phantom.make_sample("normal").study(), chest_model())
+
+
+def open_chest(**state: Any) -> AppTest:
+    return open_page(TASK_ID, **{f"{TASK_ID}__{key}": value for key, value in state.items()})
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_weights(language: str) -> None:
+    app = open_page(TASK_ID, language=language)
+    assert says(app, TASK.title, language)
+    if registry.default_manifest(TASK_ID) is None:
+        assert says(app, "No weights are installed for this task", language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_first_sample_is_answered_without_a_click(model: Model, language: str) -> None:
+    app = open_page(TASK_ID, language=language)
+    said = words(app)
+    assert says(app, model.manifest.statement, language)
+    assert says(app, "Checks before the score", language)
+    assert says(
+        app, "Cardiothoracic ratio: not measured, the network that finds heart and lungs is not installed.", language
+    )
+    assert not set("{}") & set(said)
+    called = app.dataframe[0].value
+    assert len(called) > 0
+    if language == "en":
+        assert set(called["Finding"]) == {"Cardiomegaly"}
+        assert "Boxes called: " in said
+        assert "Not drawn, below their thresholds: " in said
+
+
+def test_a_box_can_be_chosen_to_be_explained(model: Model) -> None:
+    app = open_chest()
+    box = next(box for box in app.selectbox if ".box." in box.key)
+    nearly = next(place for place, name in enumerate(box.options[1:]) if "Scoliosis" in name)
+    box.set_value(nearly).run()
+    assert not app.exception
+    (kept,) = list(app.session_state[f"{TASK_ID}.results"].values())[-1:]
+    assert kept.explanation.finding == nearly
+    assert kept.operating_point == NEARLY
+    assert "for Scoliosis, whole films" in words(app)
+
+
+def test_only_methods_for_boxes_are_offered_with_their_limit(model: Model) -> None:
+    app = open_chest()
+    method = app.selectbox(key=f"{TASK_ID}.method")
+    assert len(method.options) == len(BOX_METHODS)
+    for name, limit in BOX_METHODS.items():
+        app.selectbox(key=f"{TASK_ID}.method").set_value(name).run()
+        assert not app.exception
+        assert limit in words(app)
+
+
+def test_no_box_is_called_normal(monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = chest_manifest()
+    points = tuple(point.model_copy(update={"threshold": 0.95}) for point in manifest.operating_points)
+    install(monkeypatch, chest_model(manifest.model_copy(update={"operating_points": points})))
+    app = open_chest(tab=1)
+    assert says(app, "No box: called normal")
+    assert "No finding reached its threshold. Nearest: " in words(app)
+    assert says(app, "No box is called, so none is explained. A box below its threshold can be chosen above.")
+    assert says(app, "This check needs an image with a score.")
+
+
+@pytest.mark.parametrize(
+    ("tab", "said"),
+    [
+        (1, "Two tests on this image"),
+        (2, "Findings and their thresholds"),
+        (3, "Intended use"),
+        (4, "What was not built"),
+    ],
+)
+def test_tabs(model: Model, tab: int, said: str) -> None:
+    assert said in words(open_chest(tab=tab))
+
+
+def test_all_boxes_and_their_maps(model: Model) -> None:
+    app = open_chest(tab=2, all_boxes=True)
+    said = words(app)
+    listed = app.dataframe[-1].value
+    assert {"Cardiomegaly", "Scoliosis"} == set(listed["Finding"])
+    assert {"yes", "no"} == set(listed["Called"])
+    assert "stretched to the whole range of colours" in said
+    thresholds = app.table[0].value
+    assert len(thresholds) == len(LABELS)
+
+
+def test_panel_shows_every_finding_and_a_normal_film(
+    model: Model, monkeypatch: pytest.MonkeyPatch, result: ScreeningResult
+) -> None:
+    made: list[str | None] = []
+    monkeypatch.setattr(phantom, "make_single", lambda label: made.append(label) or phantom.make_sample("normal"))
+    app = open_chest(tab=2)
+    monkeypatch.setattr(screening, "screen", lambda study, model, method: result)
+    app.button(key=f"{TASK_ID}.panel.start").click().run()
+    assert not app.exception
+    assert made == [*LABELS, None]
+    assert words(app).count("Called: Cardiomegaly") == len(LABELS) + 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", ["fasterrcnn_mobilenet_v3_large_320_fpn", "fasterrcnn_resnet50_fpn"])
+def test_method(language: str, name: str) -> None:
+    def show(name: str) -> None:
+        from tiny_detector import chest_manifest
+
+        from core import registry
+        from pages.parts.chest_method import show_method
+
+        manifest = chest_manifest()
+        network = manifest.architecture.model_copy(update={"name": name})
+        show_method(registry.task("chest_lesions"), manifest.model_copy(update={"architecture": network}))
+
+    app = AppTest.from_function(show, default_timeout=SLOW_S, args=(name,))
+    app.session_state["language"] = language
+    app.run()
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 1
+    said = words(app)
+    assert "64 × 64 × 64" in said
+    assert not set("{}") & set(said)
+
+
+# --- what is said of the heart ---------------------------------------------------------------------------------------
+
+
+def measured(result: ScreeningResult, ratio: float, view: str) -> str:
+    assert result.prediction is not None
+    prediction: Prediction = replace(result.prediction, measures={"cardiothoracic_ratio": (ratio,)})
+    study = replace(result.study, tags={**result.study.tags, "ViewPosition": view})
+    return tell_measures(TASK, replace(result, prediction=prediction, study=study), 0)
+
+
+def test_ratio_is_judged_on_pa_films_only(result: ScreeningResult) -> None:
+    assert "the heart is enlarged on a PA film" in measured(result, 0.56, "PA")
+    assert "**0.45**: not above 0.50" in measured(result, 0.45, "PA")
+    assert "magnified, so it is not judged" in measured(result, 0.56, "AP")
+    assert "no heart between two lungs" in measured(result, float("nan"), "PA")
+
+
+def test_an_installed_auxiliary_network_is_measured_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / TASK_ID / "detector"
+    install(monkeypatch, chest_model(with_auxiliary(folder), folder))
+    app = open_chest()
+    assert "Cardiothoracic ratio" in words(app)
+    assert "is not installed" not in words(app)
+
+
+# --- which findings real films tested --------------------------------------------------------------------------------
+
+
+def test_only_figures_of_patients_count_as_a_test_on_real_films() -> None:
+    manifest = chest_manifest()
+
+    def with_metric(data: str) -> Manifest:
+        return manifest.model_copy(
+            update={"metrics": (manifest.metrics[0].model_copy(update={"label": CALLED, "data": data}),)}
+        )
+
+    assert is_tested_on_patients(with_metric("films of a hospital"), CALLED)
+    assert not is_tested_on_patients(with_metric("films of a hospital"), NEARLY)
+    assert not is_tested_on_patients(with_metric("test phantoms"), CALLED)
+    assert not is_tested_on_patients(with_metric("real films with drawn findings"), CALLED)
+    assert first_point(manifest, NEARLY).label == NEARLY
+
+
+def test_home_shows_the_card(model: Model) -> None:
+    app = open_page()
+    assert says(app, TASK.question)
