@@ -1,10 +1,12 @@
 """The chest page without a browser, with a detector of random weights."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import streamlit as st
 import torch
@@ -15,8 +17,10 @@ from tiny_detector import CALLED, LABELS, NEARLY, TASK_ID, chest_manifest, chest
 from core import registry, screening
 from core.engine.explain_boxes import BOX_METHODS
 from core.engine.loader import Model
-from core.i18n import LANGUAGES
-from core.manifest import Manifest
+from core.evaluation.boxes import held_out_boxes
+from core.i18n import LANGUAGES, Translator
+from core.io.box_evidence import FILE, BoxEvidence, ImageAnswer, evidence_of, mean_boxes
+from core.manifest import Manifest, dump_manifest, read_manifest
 from core.records import Prediction, ScreeningResult
 from core.screening import screen
 from core.tasks.chest_lesions import phantom
@@ -222,3 +226,100 @@ def test_only_figures_of_patients_count_as_a_test_on_real_films() -> None:
 def test_home_shows_the_card(model: Model) -> None:
     app = open_page()
     assert says(app, TASK.question)
+
+
+# --- performance -----------------------------------------------------------------------------------------------------
+
+N_FILMS = 24
+
+
+def held_out_films() -> BoxEvidence:
+    """Every third film has a box of each finding, found a little shifted; scoliosis is on no film."""
+    rng = np.random.default_rng(1)
+    images = []
+    for number in range(N_FILMS):
+        boxes = [(20.0 * place, 40.0, 20.0 * place + 100, 200.0, place + 1.0) for place in range(6) if number % 3 == 0]
+        reference = np.array(boxes, np.float64).reshape(-1, 5)
+        shifted = np.hstack([reference + np.array([5, 5, 5, 5, 0.0]), rng.uniform(0.5, 1, (len(boxes), 1))])
+        false = np.array([[300.0, 300, 400, 400, 1 + number % 7, rng.uniform(0.1, 0.6)]])
+        detected = np.vstack([shifted, false])
+        images.append(ImageAnswer(f"film_{number}", f"patient_{number}", f"{number:064x}", -1, detected, reference))
+    return evidence_of(LABELS, images, mean_boxes([image.reference for image in images], len(LABELS)))
+
+
+@pytest.fixture
+def measured_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    st.cache_resource.clear()
+    folder = tmp_path / TASK_ID / "tiny"
+    folder.mkdir(parents=True)
+    content = held_out_films().to_bytes()
+    (folder / FILE).write_bytes(content)
+    provenance = chest_manifest().provenance.model_copy(
+        update={"evaluation_sha256": hashlib.sha256(content).hexdigest()}
+    )
+    manifest = chest_manifest().model_copy(update={"provenance": provenance})
+    (folder / "manifest.json").write_text(dump_manifest(manifest), encoding="utf-8")
+    monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
+    yield folder
+    st.cache_resource.clear()
+
+
+def _performance() -> None:
+    from core import registry
+    from core.manifest import read_manifest
+    from pages.parts.detecting import show_detecting
+
+    show_detecting(registry.task("chest_lesions"), read_manifest(registry.WEIGHTS / "chest_lesions" / "tiny"))
+
+
+def performance(language: str = "en") -> AppTest:
+    app = AppTest.from_function(_performance, default_timeout=SLOW_S)
+    app.session_state["language"] = language
+    app.run()
+    assert not app.exception
+    return app
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_performance(measured_weights: Path, language: str) -> None:
+    app = performance(language)
+    assert len(app.get("plotly_chart")) == 2
+    assert len(app.metric) == 4
+    said = words(app)
+    assert f"n = {N_FILMS}" in said
+    assert not set("{}") & set(said)
+    assert says(app, "Never tested on a real film: {findings}.", language, findings=", ".join(names(language)))
+
+
+def names(language: str) -> list[str]:
+    return [Translator(language)(label.name) for label in TASK.labels]
+
+
+def test_the_table_holds_every_finding_beside_its_mean_box(measured_weights: Path) -> None:
+    (table,) = performance().table
+    rows = {row[0]: row[1:] for row in table.value.itertuples(index=False, name=None)}
+    reports = held_out_boxes(measured_weights, read_manifest(measured_weights))
+    for name, own in zip(names("en"), reports.labels, strict=True):
+        ap = own.boxes.average_precision_50
+        assert rows[name][0] == str(own.boxes.n_reference)
+        assert rows[name][2].startswith(f"{ap.value:.2f} (95 % CI" if ap else "–")
+    assert rows["Scoliosis"][2:6] == ("–", "–", "–", "0.90")
+
+
+def test_a_finding_on_no_film_has_no_curve(measured_weights: Path) -> None:
+    app = performance()
+    app.selectbox(key=f"{TASK_ID}.performance.label").set_value(6).run()
+    assert not app.exception
+    assert says(app, "No held-out film has this finding.")
+    assert len(app.get("plotly_chart")) == 1
+
+
+def test_changed_evidence_is_said_and_nothing_is_shown(measured_weights: Path) -> None:
+    (measured_weights / FILE).write_bytes(b"another")
+    app = performance()
+    assert "missing or was changed" in words(app)
+    assert not app.get("plotly_chart")
+
+
+def test_performance_tab_shows_what_is_missing(model: Model) -> None:
+    assert "missing or was changed" in words(open_chest(tab=0))

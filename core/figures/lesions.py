@@ -29,9 +29,18 @@ def froc_figure(labels: Sequence[DrawnLabel], min_area_px: int, t: Translator, d
     traces = []
     for place, label in enumerate(labels):
         if label.lesions.froc is not None:
-            traces += _froc_traces(label, label.lesions.froc, SYMBOLS[place % len(SYMBOLS)], t)
+            legend = t("{label}: lesions {n}", label=plain(label.name), n=label.lesions.froc.n_lesions)
+            symbol = SYMBOLS[place % len(SYMBOLS)]
+            traces += froc_traces(label.name, legend, label.lesions.froc, LABEL_COLOURS[label.id], symbol, t)
     title = [t("Whole lesions (FROC)"), *_hit_rule(min_area_px, t), *cases_lines(labels, t)]
     figure = label_figure(traces, dark, title)
+    set_fp_axis(figure, t)
+    figure.update_yaxes(title=t("Sensitivity (share of the lesions found)"), range=UNIT_RANGE)
+    return figure
+
+
+def set_fp_axis(figure: go.Figure, t: Translator) -> None:
+    """The logarithmic axis of false positives per image."""
     figure.update_xaxes(
         title=t("False positives per image (logarithmic)"),
         type="log",
@@ -39,8 +48,6 @@ def froc_figure(labels: Sequence[DrawnLabel], min_area_px: int, t: Translator, d
         ticktext=[f"{tick:g}" for tick in _FP_TICKS],
         range=[log10(0.9 * _FP_TICKS[0]), log10(1.1 * _FP_TICKS[-1])],
     )
-    figure.update_yaxes(title=t("Sensitivity (share of the lesions found)"), range=UNIT_RANGE)
-    return figure
 
 
 def froc_alt(labels: Sequence[DrawnLabel], min_area_px: int, t: Translator) -> str:
@@ -52,7 +59,7 @@ def froc_alt(labels: Sequence[DrawnLabel], min_area_px: int, t: Translator) -> s
             "{label}, lesions {n}: {readings}.",
             label=label.name,
             n=label.lesions.n_lesions,
-            readings="; ".join(_reading(point, t) for point in label.lesions.froc.points),
+            readings="; ".join(froc_reading(point, t) for point in label.lesions.froc.points),
         )
         for label in labels
         if label.lesions.froc is not None
@@ -67,24 +74,25 @@ def _hit_rule(min_area_px: int, t: Translator) -> tuple[str, str]:
     )
 
 
-def _reading(point: FrocPoint, t: Translator) -> str:
+def froc_reading(point: FrocPoint, t: Translator) -> str:
+    """One reading with its interval, in words."""
     if point.sensitivity is None:
         return t("not measured at {fp}", fp=f"{point.fp_per_image:g}")
     return t("{sensitivity} at {fp}", sensitivity=with_interval(point.sensitivity, t), fp=f"{point.fp_per_image:g}")
 
 
-def _froc_traces(label: DrawnLabel, froc: FrocCurve, symbol: str, t: Translator) -> list[go.Scatter]:
+def froc_traces(name: str, legend: str, froc: FrocCurve, colour: str, symbol: str, t: Translator) -> list[go.Scatter]:
     """The curve as steps, so that its readings lie on it, and the readings."""
-    colour, end = LABEL_COLOURS[label.id], froc.fp_per_image.size - int(froc.fp_per_image[::-1].argmax())
+    end = froc.fp_per_image.size - int(froc.fp_per_image[::-1].argmax())
     curve = go.Scatter(
         x=np.maximum(np.maximum.accumulate(froc.fp_per_image[:end]), _FP_LEAST),
         y=froc.sensitivity[:end],
         customdata=np.minimum(froc.thresholds[:end], 1.0)[:, np.newaxis],
         mode="lines",
         line={"color": colour, "width": 3, "shape": "hv"},
-        name=t("{label}: lesions {n}", label=plain(label.name), n=froc.n_lesions),
+        name=legend,
         hovertemplate=hover(
-            plain(label.name),
+            plain(name),
             t("Threshold") + " %{customdata[0]:.3f}",
             t("False positives per image") + " %{x:.2f}",
             t("Sensitivity") + " %{y:.3f}",
@@ -102,9 +110,9 @@ def _froc_traces(label: DrawnLabel, froc: FrocCurve, symbol: str, t: Translator)
         },
         mode="markers",
         marker={"size": 12, "symbol": symbol, "color": colour},
-        text=[_reading(point, t) for point, _ in read],
-        name=plain(label.name),
+        text=[froc_reading(point, t) for point, _ in read],
+        name=plain(name),
         showlegend=False,
-        hovertemplate=hover(plain(label.name), "%{text}"),
+        hovertemplate=hover(plain(name), "%{text}"),
     )
     return [curve, readings]

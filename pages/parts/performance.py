@@ -18,6 +18,7 @@ from core.metrics.precision_recall import precision_recall_curve
 from core.metrics.proportions import Interval
 from core.task import Task
 from pages.parts.chart import is_dark, show_chart
+from pages.parts.detecting import show_detecting
 from pages.parts.frame import grade_name, held_out_name
 from pages.parts.grading import show_grading
 from pages.parts.held_out import HeldOut, curve_of, held_out
@@ -30,6 +31,9 @@ def show_performance(view: TaskView, task: Task, manifest: Manifest) -> None:
     """Grades first where labels are grades; then threshold and prevalence, and everything that follows them."""
     if task.kind == "segmenter":
         show_segmenting(task, manifest)
+        return
+    if task.kind == "detector":
+        show_detecting(task, manifest)
         return
     if task.kind == "grader":
         show_grading(task, manifest)
