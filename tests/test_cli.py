@@ -12,7 +12,10 @@ import pytest
 from core.cli.main import main
 from core.manifest import DEMO_STATEMENT
 
-FINDING_KEYS = ["label", "probability", "positive", "laterality", "box_xyxy", "grade", "probabilities", "mask_file"]
+FINDING_KEYS = [
+    *("label", "probability", "positive", "laterality", "box_xyxy", "threshold"),
+    *("grade", "probabilities", "lesions", "mask_file"),
+]
 RESULT_KEYS = [
     "task",
     "model",
@@ -20,6 +23,7 @@ RESULT_KEYS = [
     "gate",
     "findings",
     "measures",
+    "lines",
     "branches",
     "operating_point",
     "explanation",

@@ -23,8 +23,9 @@ from core.figures.segmentation import (
     pixel_roc_alt,
     pixel_roc_figure,
 )
-from core.figures.style import DARK, LABEL_COLOURS, LIGHT, number, with_interval
+from core.figures.style import BOX_COLOURS, DARK, LABEL_COLOURS, LIGHT, number, with_interval
 from core.i18n import LANGUAGES, Translator
+from core.imaging.boxes import ink
 from core.io.pixel_evidence import MIN_AREA_PX
 from core.metrics.lesions import FrocCurve
 
@@ -222,6 +223,19 @@ def test_labels_differ_from_each_other_and_from_the_retina(vision: str) -> None:
     colours = [rgb(colour) for colour in LABEL_COLOURS.values()]
     pairs = [*combinations(colours, 2), *((colour, retina) for colour in colours for retina in RETINA)]
     assert min(np.linalg.norm(lab(one, vision) - lab(other, vision)) for one, other in pairs) > 30
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_boxes_of_findings_differ_for_every_kind_of_colour_vision(vision: str) -> None:
+    """Their numbers tell them apart as well, so that seven colours may lie closer than two."""
+    colours = [rgb(colour) for colour in BOX_COLOURS.values()]
+    assert min(np.linalg.norm(lab(one, vision) - lab(other, vision)) for one, other in combinations(colours, 2)) > 10
+
+
+def test_numbers_are_read_on_every_colour_of_a_box() -> None:
+    for colour in BOX_COLOURS.values():
+        low, high = sorted(linear(rgb(one)) @ TO_XYZ[1] for one in (colour, ink(colour)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5
 
 
 @pytest.mark.parametrize("page", [PAPER, NIGHT])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from core.records import Box, Line
 
@@ -68,6 +68,14 @@ def draw_lines(picture: NDArray[np.uint8], lines: Sequence[tuple[Line, str]]) ->
     return np.asarray(image)
 
 
+def ink(colour: str) -> str:
+    """Black or white, whichever is read better on a colour (WCAG 2.2, relative luminance)."""
+    shares = [value / 255 for value in ImageColor.getrgb(colour)[:3]]
+    light = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    luminance = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
+    return _RIM if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) else "#FFFFFF"
+
+
 def _width(picture: NDArray[np.uint8]) -> int:
     """Of a line, by the size of the picture."""
     return max(1, round(max(picture.shape) / 400))
@@ -96,5 +104,5 @@ def _tag(
         y += down
     place = (x, y, x + across, y + down)
     pen.rectangle(place, fill=drawn.colour, outline=_RIM)
-    pen.text((x + 3 - left, y + 3 - top), drawn.text, fill=_RIM, font=font)
+    pen.text((x + 3 - left, y + 3 - top), drawn.text, fill=ink(drawn.colour), font=font)
     return place

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.figures.style import BOX_COLOURS, number
+from core.imaging.boxes import ink
 from core.manifest import Manifest, OperatingPoint
 from core.records import Finding, ScreeningResult
 from core.task import Task
@@ -69,7 +70,8 @@ def _numbered(result: ScreeningResult) -> list[tuple[int, Finding]]:
 def show_list(task: Task, found: list[tuple[int, Finding]], *, with_corners: bool) -> None:
     """One row a box; its number carries the colour of the finding."""
     rows = [_row(task, place, finding, with_corners=with_corners) for place, finding in found]
-    colours = [f"background-color: {BOX_COLOURS[finding.label]}; color: #000000" for _, finding in found]
+    backgrounds = [BOX_COLOURS[finding.label] for _, finding in found]
+    colours = [f"background-color: {colour}; color: {ink(colour)}" for colour in backgrounds]
     table = pd.DataFrame(rows).style.apply(lambda _: colours, subset=[t("No.")])
     st.dataframe(
         table.format(precision=2), hide_index=True, width="stretch", height=min(_ROW_PX * (len(rows) + 1), 10 * _ROW_PX)
