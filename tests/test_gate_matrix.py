@@ -16,7 +16,7 @@ from core.io.phantom_matlab import write_matlab
 from core.phantom import Phantom
 from core.records import Gate, Study
 
-TASKS = ("hip_osteoporosis", "ct_osteoporosis", "knee_djd", "retina_lesions")
+TASKS = ("hip_osteoporosis", "ct_osteoporosis", "knee_djd", "retina_lesions", "chest_lesions")
 WRONG_KIND = {
     "modality",
     "body_part",
@@ -27,6 +27,7 @@ WRONG_KIND = {
     "kind_unknown",
     "no_colour",
     "not_fundus",
+    "no_film",
 }
 
 
@@ -84,14 +85,15 @@ def test_bone_scan_as_matlab(page: str) -> None:
 @pytest.mark.parametrize("page", TASKS)
 @pytest.mark.parametrize("own", TASKS)
 def test_sample_as_a_picture_is_never_scored_unasked(own: str, page: str) -> None:
-    """Without header and units the page of radiographs asks; others need HU, counts or colours, which a photograph alone has."""
+    """Without header and units the pages of radiographs ask; others need HU, counts or colours, which a photograph alone has."""
     pixels = sample(own).pixels if own == "retina_lesions" else to_bytes(to_display(as_dicom(own).frame))
     found = gate(page, read(picture(Image.fromarray(pixels), "PNG")))
     codes = {reason.code for reason in found.reasons}
     if page == own == "retina_lesions":
         assert (found.outcome, codes & WRONG_KIND) == ("needs_confirmation", set())
         return
-    asks = page == "hip_osteoporosis" and own != "retina_lesions"
+    asks = page in ("hip_osteoporosis", "chest_lesions") and own != "retina_lesions"
+    asks = asks and (own, page) != ("chest_lesions", "hip_osteoporosis")  # a chest is known by its look
     assert found.outcome == ("needs_confirmation" if asks else "refused")
     assert codes & WRONG_KIND
     assert found.suggested_task != page
