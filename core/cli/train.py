@@ -1,6 +1,7 @@
 """Train a task's network: patient-grouped folds, resumable, then a weights folder with held-out results."""
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable
 from dataclasses import fields
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # loads torch
     from core.training.pack import Pack
 
 IMAGE_KINDS = "image_kinds"
+COMMANDS = "commands.txt"  # beside the folds: what made their weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +128,9 @@ def run(options: argparse.Namespace) -> int:
     recipe = Recipe(**{field.name: getattr(options, field.name) for field in fields(Recipe)})
     folds = range(5) if options.fold is None else [options.fold]
     runs = options.runs / task.id / (options.auxiliary or options.architecture)
+    runs.mkdir(parents=True, exist_ok=True)
+    packing = json.loads(str(pack.facts[0])).get("pack_command", "")
+    (runs / COMMANDS).write_text("\n".join(filter(None, (packing, options.command_line))) + "\n", encoding="utf-8")
     fitted: dict[int, Fitted] = {
         fold: fit_fold(network, learn, pack, fold, recipe, runs / f"fold_{fold}") for fold in folds
     }
@@ -145,7 +150,8 @@ def _publish(
 ) -> None:
     """Write the weights folder and print the figures; an installed model gets its golden outputs too."""
     folder = options.out or registry.WEIGHTS / options.task / (options.auxiliary or options.architecture)
-    made = (pack, fitted, recipe, options.command_line, options.note, folder)
+    command = "\n".join((*_earlier_commands(recipe.start), options.command_line))
+    made = (pack, fitted, recipe, command, options.note, folder)
     if options.auxiliary:
         from core.training.auxiliary import publish_auxiliary
 
@@ -164,6 +170,12 @@ def _publish(
         interval = f" ({metric.low:.3f}-{metric.high:.3f})" if metric.low is not None else ""
         name = f"{metric.label} {metric.name}".strip()
         print(f"{name}: {metric.value:.4f}{interval}, n = {metric.n}, {metric.data}")
+
+
+def _earlier_commands(start: str) -> list[str]:
+    """What made the weights that training starts from, as far as it is known."""
+    path = Path(start).parent / COMMANDS
+    return path.read_text(encoding="utf-8").splitlines() if start and path.is_file() else []
 
 
 def _pack(options: argparse.Namespace) -> "Pack":

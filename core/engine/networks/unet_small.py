@@ -54,6 +54,7 @@ class SmallUNet(SplitNetwork):
         self.unfold = nn.Conv2d(CHANNELS[0], 4 * FINE, 1)
         self.finish = convolution(FINE, FINE)
         self.last = nn.Conv2d(FINE, 4 * n_outputs, 1)
+        assert self.last.bias is not None
         nn.init.constant_(self.last.bias, RARE)
 
     def features(self, x: Tensor) -> Activations:
