@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from test_training_masks import OfFold, eyes, published
+from torch.nn import functional
 
 from core.engine.loader import Model
 from core.engine.networks.split import Activations, SplitNetwork
@@ -19,7 +20,8 @@ from core.metrics.pixel_histogram import pixel_histogram
 from core.records import Frame, LabelledCase, Study
 from core.tasks.retina_lesions.data import phantom_cases, training_map
 from core.tasks.retina_lesions.locate import locate
-from core.tasks.retina_lesions.prepare import picture
+from core.tasks.retina_lesions.prepare import field_mask, picture
+from core.tasks.retina_lesions.task import FINER
 
 
 class Split(SplitNetwork):
@@ -99,8 +101,8 @@ def test_refused_image_is_counted_with_its_reason(model: Model) -> None:
 def by_hand(case: LabelledCase, steepness: float) -> np.ndarray:
     """Histograms of both labels from the picture of the field of view."""
     (region,) = locate(case.study)
-    values, inside = picture(case.study, region.box_xyxy)
-    green = steepness * torch.from_numpy(values[:, :, 1])
+    values, inside = picture(case.study, region.box_xyxy)[0], field_mask(case.study, region.box_xyxy)
+    green = steepness * functional.avg_pool2d(torch.from_numpy(values[None, :, :, 1].copy()), FINER)[0]
     scores = torch.sigmoid(torch.stack([-green - 1, green - 1])).numpy()
     label_map = training_map(case)
     return np.stack([pixel_histogram(scores[k], label_map == kind, inside) for k, kind in enumerate((2, 3))])

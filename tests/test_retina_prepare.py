@@ -15,8 +15,18 @@ from core.tasks.retina_lesions import learn
 from core.tasks.retina_lesions.data import training_array, training_map
 from core.tasks.retina_lesions.locate import locate
 from core.tasks.retina_lesions.phantom import make_phantom
-from core.tasks.retina_lesions.prepare import LIMIT, field_mask, prepare
-from core.tasks.retina_lesions.task import EXUDATE, HAEMORRHAGE, MICROANEURYSM, OUTSIDE, REACHES, SIDE, STORED_STEP
+from core.tasks.retina_lesions.prepare import LIMIT, field_mask, picture, prepare
+from core.tasks.retina_lesions.task import (
+    EXUDATE,
+    FINER,
+    HAEMORRHAGE,
+    INPUT_SIDE,
+    MICROANEURYSM,
+    OUTSIDE,
+    REACHES,
+    SIDE,
+    STORED_STEP,
+)
 
 MANIFEST = manifest_of("retina_lesions")
 CIRCLE = (210.0, 142.0, 172.0)  # of a frame of 429 x 285 pixels, which cuts it at top and bottom
@@ -43,9 +53,14 @@ def spotted() -> tuple[Study, np.ndarray]:
 
 
 def on_input(x: float, y: float, region: Region) -> tuple[float, float]:
-    """Where a point of the frame lies on the network's pixels."""
+    """Where a point of the frame lies on the pixels of the answer."""
     x0, y0, x1, y1 = region.box_xyxy
     return (x - x0) / (x1 - x0) * SIDE, (y - y0) / (y1 - y0) * SIDE
+
+
+def on_the_answer(values: np.ndarray) -> np.ndarray:
+    """Mean of the input's pixels on each of the answer."""
+    return values.reshape(SIDE, FINER, SIDE, FINER).mean(axis=(1, 3))
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
@@ -91,7 +106,7 @@ def test_input_has_the_shape_of_the_manifest_and_no_value_beyond_the_limit() -> 
     assert (batch.shape, batch.dtype) == ((1, MANIFEST.input.channels, *MANIFEST.input.size), np.float32)
     assert batch.flags.c_contiguous
     assert LIMIT >= np.abs(batch).max() > 4
-    inside = field_mask(study, regions[0].box_xyxy)
+    inside = picture(study, regions[0].box_xyxy)[1]
     assert not batch[0][:, ~inside].any()
     assert 1.4826 * np.median(np.abs(batch[0][:, inside]), axis=1) == pytest.approx(1, abs=1e-2)
 
@@ -119,7 +134,7 @@ def test_field_is_that_of_the_phantom() -> None:
 def test_spot_comes_out_at_its_place() -> None:
     study, _ = spotted()
     (region,) = locate(study)
-    green = prepare(study, (region,), MANIFEST)[0, 1]
+    green = on_the_answer(prepare(study, (region,), MANIFEST)[0, 1])
     rows, columns = np.nonzero(green > 7)
     x0, y0, x1, y1 = SQUARE
     assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx(
@@ -134,7 +149,7 @@ def test_black_margin_of_the_frame_makes_no_difference() -> None:
     x0, y0, x1, y1 = region.box_xyxy
     assert other.box_xyxy == pytest.approx((x0 + 70, y0 + 15, x1 + 70, y1 + 15), abs=1)
     shifted = Region((x0 + 70, y0 + 15, x1 + 70, y1 + 15))
-    same = field_mask(study, region.box_xyxy) & field_mask(wide, shifted.box_xyxy)
+    same = picture(study, region.box_xyxy)[1] & picture(wide, shifted.box_xyxy)[1]
     one, another = prepare(study, (region,), MANIFEST)[0], prepare(wide, (shifted,), MANIFEST)[0]
     assert np.quantile(np.abs(one - another)[:, same], 0.99) < 0.05
 
@@ -151,7 +166,7 @@ def test_camera_with_another_gain_and_tint_gives_nearly_the_same_input() -> None
 def test_every_region_is_an_input() -> None:
     boxes = [Region((40, 20, 380, 260)), Region((100, 30, 300, 230))]
     both = prepare(eye(), tuple(boxes), MANIFEST)
-    assert both.shape == (2, 6, SIDE, SIDE)
+    assert both.shape == (2, 6, INPUT_SIDE, INPUT_SIDE)
     assert np.array_equal(both[1:], prepare(eye(), (boxes[1],), MANIFEST))
 
 
@@ -161,7 +176,7 @@ def test_every_region_is_an_input() -> None:
 def test_training_sees_what_screening_sees() -> None:
     study = phantom().study()
     stored = training_array(LabelledCase("a", "a", study, 0.0))
-    assert (stored.shape, stored.dtype) == ((SIDE, SIDE, 6), np.uint8)
+    assert (stored.shape, stored.dtype) == ((INPUT_SIDE, INPUT_SIDE, 6), np.uint8)
     trained = learn.plain(torch.from_numpy(stored[None])).numpy()
     assert np.abs(trained - prepare(study, locate(study), MANIFEST)).max() <= 1.001 * STORED_STEP / 2
 
@@ -185,7 +200,7 @@ def test_map_lies_on_the_picture() -> None:
     label_map = HAEMORRHAGE * one.truth["red"].astype(np.uint8)
     label_map[one.truth["bright"]] = EXUDATE
     case = LabelledCase("a", "a", one.study(), 1.0, label_map=label_map)
-    stored, found = training_array(case)[:, :, 1].astype(float), training_map(case)
+    stored, found = on_the_answer(training_array(case)[:, :, 1].astype(float)), training_map(case)
     assert stored[found == EXUDATE].mean() > stored[found == 0].mean() + 1 / STORED_STEP
     assert stored[found == HAEMORRHAGE].mean() < stored[found == 0].mean() - 1 / STORED_STEP
 
@@ -199,10 +214,10 @@ def test_truth_of_a_map_is_a_channel_a_label_and_the_field() -> None:
 
 
 def test_rule_takes_dark_green_for_blood_and_bright_green_for_exudate() -> None:
-    stored = np.full((1, 3, 6), 128, np.uint8)
-    stored[0, :, 1] = 128 - 32, 128, 128 + 32
+    stored = np.full((3 * FINER, 3 * FINER, 6), 128, np.uint8)
+    stored[:, :, 1] = np.repeat([128 - 32, 128, 128 + 32], FINER)
     found = learn.rule(stored)
-    assert (found.shape, found.dtype) == ((2, 1, 3), np.float32)
+    assert (found.shape, found.dtype) == ((2, 3, 3), np.float32)
     dark, bright = 1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2))
     assert found[:, 0] == pytest.approx(np.array([[dark, 0.5, bright], [bright, 0.5, dark]]))
 
@@ -221,7 +236,7 @@ def bloodless(monkeypatch: pytest.MonkeyPatch) -> None:
 def augmented(stored: np.ndarray, label_map: np.ndarray, n: int, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """`n` copies of one picture: (n, 6, S, S), (n, S, S)."""
     torch.manual_seed(seed)
-    images = torch.from_numpy(stored).expand(n, -1, -1, -1)
+    images = torch.from_numpy(stored.repeat(FINER, axis=0).repeat(FINER, axis=1)).expand(n, -1, -1, -1)
     x, maps = learn.augment_with_map(images, torch.from_numpy(label_map).expand(n, -1, -1), np.random.default_rng(seed))
     return x.numpy(), maps.numpy()
 

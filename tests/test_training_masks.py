@@ -15,6 +15,7 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tiny_grader import graded_pack
 from torch import Tensor, nn
+from torch.nn import functional
 
 from core.errors import UsageError
 from core.io.pixel_evidence import FILE, read_evidence
@@ -22,7 +23,7 @@ from core.manifest import Manifest, file_sha256, read_manifest
 from core.metrics.lesions import LESION_THRESHOLDS
 from core.tasks.retina_lesions import learn
 from core.tasks.retina_lesions.data import MANIFEST
-from core.tasks.retina_lesions.task import EXUDATE, HAEMORRHAGE, OUTSIDE, STORED_STEP, STORED_ZERO
+from core.tasks.retina_lesions.task import EXUDATE, FINER, HAEMORRHAGE, OUTSIDE, STORED_STEP, STORED_ZERO
 from core.training.fit import Fitted, Recipe
 from core.training.pack import Pack
 from core.training.publish import publish
@@ -43,7 +44,7 @@ class OfFold(nn.Module):
         self.steepness = nn.Parameter(torch.tensor(0.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        green = self.steepness * x[:, 1]
+        green = self.steepness * functional.avg_pool2d(x[:, 1], FINER)
         return torch.stack([-green - 1, green - 1], dim=1)
 
 
@@ -72,7 +73,7 @@ def eyes() -> Pack:
     }
     return replace(
         graded_pack(N),
-        images=np.repeat(stored[..., None], 3, axis=3),
+        images=np.repeat(stored.repeat(FINER, axis=1).repeat(FINER, axis=2)[..., None], 3, axis=3),
         label_maps=maps,
         targets=np.isin(maps, (HAEMORRHAGE, EXUDATE)).any(axis=(1, 2)).astype(np.float32),
         facts=np.array([json.dumps(facts)]),
@@ -93,7 +94,7 @@ def answered(index: int, fold: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores and truth of an image by a fold's model, inside the field: (2, n) each, by hand."""
     pack = eyes()
     inside = pack.label_maps[index] != OUTSIDE
-    green = (pack.images[index, :, :, 1].astype(float) - STORED_ZERO) * STORED_STEP * STEEPNESS[fold]
+    green = (pack.images[index, ::FINER, ::FINER, 1].astype(float) - STORED_ZERO) * STORED_STEP * STEEPNESS[fold]
     truth = np.stack([pack.label_maps[index] == kind for kind in (HAEMORRHAGE, EXUDATE)])
     return expit(np.stack([-green - 1, green - 1]))[:, inside], truth[:, inside]
 
@@ -181,7 +182,7 @@ def test_rule_needs_no_fold(folder: Path, manifest: Manifest) -> None:
     found, pack = read_evidence(folder, manifest.provenance.evaluation_sha256), eyes()
     for row, case in enumerate(found.cases):
         index = pack.cases.tolist().index(case)
-        green = pack.images[index, :, :, 1][pack.label_maps[index] != OUTSIDE].astype(int)
+        green = pack.images[index, ::FINER, ::FINER, 1][pack.label_maps[index] != OUTSIDE].astype(int)
         above = found.rule_histograms[row, :, :, 512:].sum(axis=(1, 2)).tolist()
         assert above == [(green <= STORED_ZERO).sum(), (green >= STORED_ZERO).sum()]
 

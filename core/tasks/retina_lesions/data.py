@@ -18,11 +18,12 @@ from core.io.reader import shared_reader
 from core.records import Box, Frame, LabelledCase, Study
 from core.tasks.retina_lesions.locate import locate
 from core.tasks.retina_lesions.phantom import make_phantom
-from core.tasks.retina_lesions.prepare import picture
+from core.tasks.retina_lesions.prepare import field_mask, picture
 from core.tasks.retina_lesions.task import (
     DISC,
     EXUDATE,
     HAEMORRHAGE,
+    INPUT_SIDE,
     MICROANEURYSM,
     OUTSIDE,
     REACHES,
@@ -143,16 +144,16 @@ def _case(case_id: str, patient: str, study: Study, label_map: NDArray[np.uint8]
 
 
 def training_array(case: LabelledCase) -> NDArray[np.uint8]:
-    """The field of view as training stores it: uint8 (SIDE, SIDE, 6), see `prepare.picture`."""
+    """The field of view as training stores it: uint8 (INPUT_SIDE, INPUT_SIDE, 6), see `prepare.picture`."""
     (region, *_) = case.regions or locate(case.study)
     return np.rint(picture(case.study, region.box_xyxy)[0] / STORED_STEP + STORED_ZERO).astype(np.uint8)
 
 
 def training_map(case: LabelledCase) -> NDArray[np.uint8]:
-    """The class of every pixel of `training_array`, OUTSIDE beyond the field of view: uint8 (SIDE, SIDE)."""
+    """The class of every pixel of the answer, OUTSIDE beyond the field of view: uint8 (SIDE, SIDE)."""
     (region, *_) = case.regions or locate(case.study)
     assert case.label_map is not None
-    inside = picture(case.study, region.box_xyxy)[1]
+    inside = field_mask(case.study, region.box_xyxy)
     return np.where(inside, _resized(case.label_map, region.box_xyxy), OUTSIDE).astype(np.uint8)
 
 
@@ -176,14 +177,14 @@ def background_facts(facts: dict[str, object]) -> dict[str, object]:
 MANIFEST: dict[str, object] = {
     "input": {
         "modality": ("OP", "OT"),
-        "size": (SIDE, SIDE),
+        "size": (INPUT_SIDE, INPUT_SIDE),
         "channels": 3 * len(REACHES),
         "unit": "rgb",
         "value_range": (0.0, 255.0),
     },
     "transforms": (
         {"name": "crop_field_of_view"},
-        {"name": "resize", "parameters": {"size": float(SIDE)}},
+        {"name": "resize", "parameters": {"size": float(INPUT_SIDE)}},
         {
             "name": "subtract_local_mean",
             "parameters": {"sd_share_of_side": REACHES[0], "sd_share_of_side_again": REACHES[1]},

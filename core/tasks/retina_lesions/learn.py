@@ -6,7 +6,7 @@ from scipy.special import expit
 from torch import Tensor
 from torch.nn import functional
 
-from core.tasks.retina_lesions.task import EXUDATE, HAEMORRHAGE, OUTSIDE, REACHES, STORED_STEP, STORED_ZERO
+from core.tasks.retina_lesions.task import EXUDATE, FINER, HAEMORRHAGE, OUTSIDE, REACHES, STORED_STEP, STORED_ZERO
 
 SHIFT = 0.25  # of the side: how far the field is moved at most, to each side
 ZOOM = (-0.25, 0.2)  # logarithm of what is shown
@@ -32,14 +32,14 @@ def augment_with_map(stored: Tensor, label_maps: Tensor, rng: np.random.Generato
     """Each image turned by any angle, mirrored, scaled and moved; with other contrast, tint and noise; blood in some of them.
 
     Args:
-        stored: uint8 (N, S, S, 6).
+        stored: uint8 (N, FINER S, FINER S, 6).
         label_maps: uint8 (N, S, S).
         rng: Source of the randomness.
 
     Returns:
-        float (N, 6, S, S), and uint8 (N, S, S).
+        float (N, 6, S, S), and uint8 (N, S, S): training sees one scale, lesions of all sizes in it.
     """
-    n, side = len(stored), stored.shape[1]
+    n, side = len(stored), label_maps.shape[1]
     shift = rng.uniform(-2 * SHIFT, 2 * SHIFT, (n, 2))  # in halves of the side
     angle, mirror = rng.uniform(0, 2 * np.pi, n), np.where(rng.random(n) < 0.5, -1.0, 1.0)
     wide = rng.random(n) < WIDE
@@ -51,7 +51,7 @@ def augment_with_map(stored: Tensor, label_maps: Tensor, rng: np.random.Generato
     theta = torch.from_numpy(np.array(rows, np.float32).transpose(2, 0, 1).copy()).to(stored.device)
     grid = functional.affine_grid(theta, [n, 1, side, side], align_corners=False)
     maps = label_maps[:, None].float() - OUTSIDE
-    x = functional.grid_sample(plain(stored), grid, align_corners=False)
+    x = functional.grid_sample(functional.avg_pool2d(plain(stored), FINER), grid, align_corners=False)
     truth = functional.grid_sample(maps, grid, mode="nearest", align_corners=False)[:, 0] + OUTSIDE
 
     for index in np.flatnonzero(rng.random(n) < BLOOD):
@@ -111,10 +111,12 @@ def rule(stored: np.ndarray) -> np.ndarray:
     """The trivial rule that a network must beat: dark green is a haemorrhage, bright green an exudate.
 
     Args:
-        stored: uint8 (S, S, 6).
+        stored: uint8 (FINER S, FINER S, 6).
 
     Returns:
         float32 (2, S, S), in [0, 1].
     """
-    green = (stored[:, :, 1].astype(np.float32) - STORED_ZERO) * STORED_STEP
+    side = len(stored) // FINER
+    blocks = stored[:, :, 1].astype(np.float32).reshape(side, FINER, side, FINER)
+    green = (blocks.mean(axis=(1, 3)) - STORED_ZERO) * STORED_STEP
     return np.stack([expit(-green), expit(green)])

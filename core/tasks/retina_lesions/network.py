@@ -7,12 +7,22 @@ from torch.nn import functional
 from core.engine.networks.segmenters import build_segmenter
 from core.engine.networks.split import Activations, SplitNetwork
 from core.errors import UsageError
-from core.tasks.retina_lesions.task import DISC, EXUDATE, HAEMORRHAGE, MICROANEURYSM, REACHES, SOFT_EXUDATE, TASK
+from core.tasks.retina_lesions.task import (
+    DISC,
+    EXUDATE,
+    FINER,
+    HAEMORRHAGE,
+    MICROANEURYSM,
+    REACHES,
+    SOFT_EXUDATE,
+    TASK,
+)
 
 ARCHITECTURES = TASK.architectures
 # What each channel learns, and how much its loss counts. Those behind the labels are answered in training alone: they teach what
 # is no haemorrhage though small and red, and no hard exudate though bright.
 CHANNELS = {HAEMORRHAGE: 1.0, EXUDATE: 1.0, MICROANEURYSM: 0.3, SOFT_EXUDATE: 0.3, DISC: 0.3}
+_LEAST = 1e-6  # probability: a logit stays finite
 ENTROPY_WEIGHT = 20.0  # beside Dice: lesions are so rare that the mean over all pixels is small
 
 
@@ -43,21 +53,40 @@ class Network(SplitNetwork):
         self.segmenter = build_segmenter(name, n_outputs, n_inputs=3 * len(REACHES), pretrained=pretrained)
 
     def features(self, x: Tensor) -> Activations:
-        """x: float32 (N, 6, H, W)."""
-        return self.segmenter.features(x)
+        """Twice the same layers, on coarser pixels and on those of the input; x: float32 (N, 6, FINER H, FINER W).
+
+        The target holds the channels of both, those of the coarse picture enlarged to the size of the others.
+        """
+        coarse, fine = self.segmenter.features(functional.avg_pool2d(x, FINER)), self.segmenter.features(x)
+        enlarged = functional.interpolate(coarse.target, scale_factor=float(FINER))
+        rest = (*coarse.rest, *fine.rest)
+        return Activations(torch.cat([enlarged, fine.target], dim=1), rest, (coarse.context, fine.context))
 
     def head(self, activations: Activations) -> Tensor:
-        """Logits of the labels, float32 (N, 2, H, W): the log odds of each against everything else."""
+        """Logits of the labels on coarse pixels, float32 (N, 2, H, W): haemorrhages as seen there, exudates on the fine ones."""
+        assert isinstance(activations.context, tuple)
+        n_channels, n_rest = activations.target.shape[1] // 2, len(activations.rest) // 2
+        enlarged, fine = activations.target.split(n_channels, dim=1)
+        coarse = functional.avg_pool2d(enlarged, FINER)
+        contexts = activations.context
+        blood = self._log_odds(Activations(coarse, activations.rest[:n_rest], contexts[0]), 0)
+        bright = self._log_odds(Activations(fine.contiguous(), activations.rest[n_rest:], contexts[1]), 1)
+        return torch.cat([blood, _pooled(bright)], dim=1)
+
+    def _log_odds(self, activations: Activations, label: int) -> Tensor:
+        """Of one label against everything else, (N, 1, H, W)."""
         logits = self.segmenter.head(activations)
-        labels = range(len(TASK.labels))
         if self.kind_of_loss != "softmax":
-            return logits[:, : len(labels)]
-        others = [logits[:, [k for k in range(logits.shape[1]) if k != label]].logsumexp(dim=1) for label in labels]
-        return logits[:, : len(labels)] - torch.stack(others, dim=1)
+            return logits[:, label : label + 1]
+        others = [k for k in range(logits.shape[1]) if k != label]
+        return logits[:, label : label + 1] - logits[:, others].logsumexp(dim=1, keepdim=True)
 
     def loss(self, x: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """`loss` and its parts; beyond the field is background. targets: uint8 (N, H, W)."""
-        logits = self.segmenter(x).float()
+        """`loss` and its parts; beyond the field is background. targets: uint8 (N, H, W).
+
+        Both scales share their layers, so one is enough to learn from: a finer x is averaged to the pixels of the targets.
+        """
+        logits = self.segmenter(functional.avg_pool2d(x, x.shape[-1] // targets.shape[-1])).float()
         weights = logits.new_tensor(list(CHANNELS.values()))
         truth = torch.stack([targets == kind for kind in CHANNELS], dim=1).float()
         if self.kind_of_loss == "softmax":
@@ -73,6 +102,12 @@ class Network(SplitNetwork):
         if self.kind_of_loss in parts:
             return {"loss": parts[self.kind_of_loss]}
         return {"loss": ENTROPY_WEIGHT * parts["entropy"] + parts["dice"], **parts}
+
+
+def _pooled(logits: Tensor) -> Tensor:
+    """The log odds of the mean probability of FINER x FINER pixels."""
+    mean = functional.avg_pool2d(torch.sigmoid(logits.float()), FINER)
+    return torch.logit(mean, eps=_LEAST)
 
 
 def scores(output: Tensor) -> Tensor:

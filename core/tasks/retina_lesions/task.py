@@ -3,7 +3,11 @@
 from core.i18n import mark
 from core.task import Label, Reference, Task
 
-SIDE = 448  # of the field of view's square on which lesions are sought, pixels
+SIDE = 448  # of the field of view's square on which lesions are marked, pixels
+FINER = (
+    2  # pixels of the input to one of these: haemorrhages need the context of SIDE, exudates the detail of the input
+)
+INPUT_SIDE = FINER * SIDE
 REACHES = (
     0.04,
     1.0,
