@@ -147,6 +147,12 @@ def test_data_sets_are_named_with_their_numbers(manifest: Manifest) -> None:
     assert manifest.provenance.labels == dict.fromkeys(LABELS, "real images, real labels")
 
 
+def test_of_some_folds_only_their_images_are_tested(tmp_path: Path) -> None:
+    manifest = published(tmp_path / "tiny", eyes(), (PUBLISHED, 3 if PUBLISHED != 3 else 1))
+    tested = next(own for own in manifest.provenance.datasets if own.role == "test")
+    assert tested.n == len(read_evidence(tmp_path / "tiny", manifest.provenance.evaluation_sha256).cases) == 2 * N // 5
+
+
 def test_card_tells_thresholds_and_figures_of_both_labels(folder: Path, manifest: Manifest) -> None:
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     for name in (*LABELS, "pixel_auroc", "dice", "rule_pixel_auroc", "made-up eyes"):

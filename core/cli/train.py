@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--packed", type=Path, metavar="FILE", help="train from prepared arrays")
     _add_recipe(parser)
     output = parser.add_argument_group("output")
-    output.add_argument("--fold", type=int, choices=range(5), help="train only this validation fold; default: all five")
+    output.add_argument(
+        "--fold", type=int, nargs="+", choices=range(5), help="train only these validation folds; default: all five"
+    )
     output.add_argument(
         "--runs", type=Path, default=Path("runs"), help="checkpoints and logs; a stopped run resumes from here"
     )
@@ -126,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
     options.options = read_options(options.options)
     options.lr = options.lr or getattr(learn, "LEARNING_RATE", Recipe.lr)
     recipe = Recipe(**{field.name: getattr(options, field.name) for field in fields(Recipe)})
-    folds = range(5) if options.fold is None else [options.fold]
+    folds = options.fold or range(5)
     runs = options.runs / task.id / (options.auxiliary or options.architecture)
     runs.mkdir(parents=True, exist_ok=True)
     packing = json.loads(str(pack.facts[0])).get("pack_command", "")

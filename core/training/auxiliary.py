@@ -86,7 +86,7 @@ def publish_auxiliary(
             weights=weights_file(content, dtype, network),
         ),
         metrics=tuple(_metrics(pack, rows, data.REFERENCE)),
-        provenance=provenance(data.LABELS, pack, fold, recipe, command, files),
+        provenance=provenance(data.LABELS, pack, fitted, fold, recipe, command, files),
         intended_use=data.INTENDED_USE,
         limitations=data.LIMITATIONS,
     )

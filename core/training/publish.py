@@ -98,7 +98,7 @@ def publish(
             default_method=template.get("explanation_method", "grad_cam"),
         ),
         metrics=held_out.metrics,
-        provenance=provenance(template["labels"], pack, fold, recipe, command, files),
+        provenance=provenance(template["labels"], pack, fitted, fold, recipe, command, files),
         **{key: value for key, value in template.items() if key in Manifest.model_fields},
     )
     files |= {

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,13 +61,20 @@ def training_cases(pack: Pack) -> bytes:
 
 
 def provenance(
-    labels: Sequence[str], pack: Pack, fold: int, recipe: Recipe, command: str, files: dict[str, bytes]
+    labels: Sequence[str],
+    pack: Pack,
+    folds: Collection[int],
+    fold: int,
+    recipe: Recipe,
+    command: str,
+    files: dict[str, bytes],
 ) -> ProvenanceRecord:
     """Data, command, seed and code behind the weights.
 
     Args:
         labels: That were learnt.
         pack: What was trained on.
+        folds: Those that were fitted.
         fold: The published one.
         recipe: How it was trained.
         command: Command line.
@@ -81,7 +88,7 @@ def provenance(
         datasets=(
             _dataset("training", names[0], licence, pack, (pack.folds >= 0) & (pack.folds != fold)),
             _dataset("validation", names[0], licence, pack, pack.folds == fold),
-            _dataset("test", names[1], facts.get("test_licence", licence), pack, _tested(pack)),
+            _dataset("test", names[1], facts.get("test_licence", licence), pack, _tested(pack, folds)),
         ),
         command="\n".join(filter(None, (facts.get("pack_command"), command))),
         seed=recipe.seed,
@@ -93,10 +100,10 @@ def provenance(
     )
 
 
-def _tested(pack: Pack) -> NDArray[np.bool_]:
-    """Cases that no fold was trained on; all of them, each out of its fold, where there are none."""
+def _tested(pack: Pack, folds: Collection[int]) -> NDArray[np.bool_]:
+    """Cases that no fold was trained on; where there are none, those of the fitted folds, each out of its own."""
     held_out = pack.folds < 0
-    return held_out if held_out.any() else ~held_out
+    return held_out if held_out.any() else np.isin(pack.folds, list(folds))
 
 
 def _dataset(

@@ -214,7 +214,7 @@ MANIFEST: dict[str, object] = {
     ),
     "limitations": (
         mark(
-            "Trained on 94 photographs of one camera and one clinic (IDRiD); other cameras and populations were never seen."
+            "Trained on photographs of one camera and one clinic (IDRiD, 94 eyes); other cameras and populations were never seen."
         ),
         mark("IDRiD names no patients: two eyes of one person may lie on both sides of a split."),
         mark("Microaneurysms, cotton-wool spots, new vessels and macular oedema are not marked."),
