@@ -73,7 +73,7 @@ def test_auxiliary_network_is_packed_trained_and_published(
     manifest = read_auxiliary(tmp_path / "weights" / "chest_lesions" / "heart_lung")
     assert {metric.name for metric in manifest.metrics} == {"dice_heart", "dice_lungs", "cardiothoracic_ratio_error"}
     assert manifest.provenance.command.count("--auxiliary heart_lung") == 2
-    assert sorted(path.name for path in (tmp_path / "runs/chest_lesions/heart_lung").iterdir())[0] == "fold_0"
+    assert "fold_0" in {path.name for path in (tmp_path / "runs/chest_lesions/heart_lung").iterdir()}
     assert "cardiothoracic_ratio_error: " in capsys.readouterr().out
 
 

@@ -18,8 +18,10 @@ from core.engine.explain import METHODS
 from core.engine.loader import Model, load_model
 from core.engine.runner import run
 from core.errors import WeightsError
+from core.io.pixel_evidence import FILE, read_evidence
 from core.manifest import DEMO_STATEMENT, STATEMENTS, Manifest, dump_manifest, file_sha256, read_manifest
 from core.training.card import model_card
+from core.training.weights_folder import EVALUATIONS
 
 WEIGHTS = registry.WEIGHTS
 MODELS = sorted(path.parent for path in WEIGHTS.glob("*/*/manifest.json"))
@@ -171,6 +173,10 @@ def test_all_weights_together_are_small_enough() -> None:
 
 
 pytestmark_models = pytest.mark.parametrize("folder", MODELS, ids=NAMES)
+IN_ROWS = [folder for folder in MODELS if (folder / "evaluation.csv").is_file()]  # the others keep histograms or boxes
+pytestmark_rows = pytest.mark.parametrize("folder", IN_ROWS, ids=[f"{f.parent.name}/{f.name}" for f in IN_ROWS])
+IN_PIXELS = [folder for folder in MODELS if (folder / FILE).is_file()]
+pytestmark_pixels = pytest.mark.parametrize("folder", IN_PIXELS, ids=[f"{f.parent.name}/{f.name}" for f in IN_PIXELS])
 
 
 def build(manifest: Manifest) -> Any:
@@ -208,9 +214,9 @@ def test_network_has_the_declared_parameters_and_one_score_a_label(folder: Path)
     assert sum(p.numel() for p in model.network.parameters()) == manifest.weights.parameters
     batch = np.zeros((2, manifest.input.channels, *manifest.input.size), np.float32)
     scores = registry.part(manifest.task, "network").scores(torch.from_numpy(run(model, batch).output)).numpy()
-    assert scores.shape == (2, len(manifest.labels))
+    assert scores.shape[:2] == (2, len(manifest.labels))
     assert ((scores >= 0) & (scores <= 1)).all()
-    if len(manifest.labels) > 1:
+    if registry.task(manifest.task).kind == "grader":
         assert scores.sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
@@ -235,7 +241,9 @@ def test_explanation_layer_is_the_end_of_the_features(folder: Path) -> None:
 @pytestmark_models
 def test_result_files_are_those_of_the_manifest(folder: Path) -> None:
     provenance = read_manifest(folder).provenance
-    assert file_sha256(folder / "evaluation.csv") == provenance.evaluation_sha256
+    assert provenance.evaluation_sha256 in {
+        file_sha256(folder / name) for name in EVALUATIONS if (folder / name).is_file()
+    }
     assert file_sha256(folder / "training_cases.csv") == provenance.training_cases_sha256
     assert (folder / "out_of_fold.csv").is_file() == (provenance.out_of_fold_sha256 is not None)
     if provenance.out_of_fold_sha256:
@@ -243,7 +251,7 @@ def test_result_files_are_those_of_the_manifest(folder: Path) -> None:
     assert (folder / "MODEL_CARD.md").read_text(encoding="utf-8") == model_card(read_manifest(folder))
 
 
-@pytestmark_models
+@pytestmark_rows
 def test_no_held_out_patient_was_trained_on(folder: Path) -> None:
     with (folder / "training_cases.csv").open(encoding="utf-8", newline="") as file:
         training = list(csv.DictReader(file))
@@ -300,7 +308,7 @@ GRADER_RECOUNTS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 }
 
 
-@pytestmark_models
+@pytestmark_rows
 def test_metrics_come_back_from_the_held_out_results(folder: Path) -> None:
     """Every figure that has an independent recount in scikit-learn; figures about real cases come from their own file."""
     manifest = read_manifest(folder)
@@ -328,7 +336,7 @@ def test_metrics_come_back_from_the_held_out_results(folder: Path) -> None:
     assert checked >= ({"auroc", "auprc"} if len(manifest.labels) == 1 else {"weighted_kappa", "macro_auroc", "recall"})
 
 
-@pytestmark_models
+@pytestmark_rows
 def test_operating_points_come_back_from_the_held_out_results(folder: Path) -> None:
     for point in read_manifest(folder).operating_points:
         y_true, y_score = scores_of(folder, point.label)
@@ -339,3 +347,55 @@ def test_operating_points_come_back_from_the_held_out_results(folder: Path) -> N
         assert point.sensitivity.low <= point.sensitivity.value <= point.sensitivity.high
         assert point.threshold_low <= point.threshold_high
         assert "test" not in point.chosen_on
+
+
+# --- a segmenter's histograms ----------------------------------------------------------------------------------------
+
+
+def pixels_of(
+    folder: Path, label: str, of: slice | np.ndarray = slice(None)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Middle of each bin of scores, whether its pixels are positive, and how many there are; of some images."""
+    manifest = read_manifest(folder)
+    found = read_evidence(folder, manifest.provenance.evaluation_sha256)
+    pooled = found.histograms[of, manifest.labels.index(label)].sum(axis=0)
+    bins = (np.arange(pooled.shape[1]) + 0.5) / pooled.shape[1]
+    return np.concatenate([bins, bins]), np.repeat([False, True], len(bins)), pooled.ravel()
+
+
+@pytestmark_pixels
+def test_areas_come_back_from_the_histograms(folder: Path) -> None:
+    for metric in read_manifest(folder).metrics:
+        recount = {"pixel_auroc": roc_auc_score, "average_precision": average_precision_score}.get(metric.name)
+        if recount is not None:
+            score, is_positive, count = pixels_of(folder, metric.label)
+            assert metric.value == pytest.approx(recount(is_positive, score, sample_weight=count), abs=2e-4)
+            assert metric.low is not None
+            assert metric.low <= metric.value <= metric.high
+
+
+@pytestmark_pixels
+def test_points_of_a_segmenter_are_measured_on_the_other_folds(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    found = read_evidence(folder, manifest.provenance.evaluation_sha256)
+    published = json.loads((folder / "history.json").read_text())["fold"]
+    others = found.folds != published
+    for point in manifest.operating_points:
+        score, is_positive, count = pixels_of(folder, point.label, others)
+        called = score >= point.threshold
+        assert point.n == int(others.sum())
+        for estimate, of in ((point.sensitivity, is_positive), (point.specificity, ~is_positive)):
+            share = count[of & (called == is_positive)].sum() / count[of].sum()
+            assert estimate.value == pytest.approx(share, abs=6e-5)
+
+
+@pytestmark_pixels
+def test_every_image_was_answered_by_the_fold_that_never_saw_it(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    found = read_evidence(folder, manifest.provenance.evaluation_sha256)
+    with (folder / "training_cases.csv").open(encoding="utf-8", newline="") as file:
+        folds = {row["pixel_hash"]: int(row["fold"]) for row in csv.DictReader(file)}
+    assert [folds[digest] for digest in found.pixel_hashes] == found.folds.tolist()
+    sizes = {data.role: data.n for data in manifest.provenance.datasets}
+    assert sizes["test"] == len(found.cases) == len(set(found.cases))
+    assert sizes["training"] + sizes["validation"] == len(folds)

