@@ -66,7 +66,7 @@ class Network(SplitNetwork):
         """Logits of the labels on coarse pixels, float32 (N, 2, H, W): haemorrhages as seen there, exudates on the fine ones."""
         assert isinstance(activations.context, tuple)
         n_channels, n_rest = activations.target.shape[1] // 2, len(activations.rest) // 2
-        enlarged, fine = activations.target.split(n_channels, dim=1)
+        enlarged, fine = activations.target[:, :n_channels], activations.target[:, n_channels:]
         coarse = functional.avg_pool2d(enlarged, FINER)
         contexts = activations.context
         blood = self._log_odds(Activations(coarse, activations.rest[:n_rest], contexts[0]), 0)
