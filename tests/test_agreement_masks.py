@@ -2,6 +2,7 @@
 
 import io
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from core.imaging.agreement_map import BOTH, FIRST_ONLY, SECOND_ONLY, agreement_
 from core.metrics.agreement_masks import GRID_SIDE, Overlap, mean_pairwise_dice, on_grid, overlap
 from core.records import Check, Finding, Gate, Lesion, Prediction, Provenance, Region, ScreeningResult
 from core.tasks.retina_lesions import phantom as phantoms
+
+Outcome = Literal["passed", "confirm", "refused"]
 
 
 def mask(*rows: str) -> np.ndarray:
@@ -93,9 +96,9 @@ def test_beyond_the_frame_nothing_is_called() -> None:
 # --- time points -----------------------------------------------------------------------------------------------------
 
 
-def result_of(mask: np.ndarray | None, *, outcome: str = "passed") -> ScreeningResult:
+def result_of(mask: np.ndarray | None, *, outcome: Outcome = "passed") -> ScreeningResult:
     """A result with one label, whose mask has one place; without a prediction for None."""
-    gate = Gate((Check("made_up", outcome, "Made up"),))  # type: ignore[arg-type]
+    gate = Gate((Check("made_up", outcome, "Made up"),))
     study = photograph(np.zeros((4, 4, 3), np.uint8))
     provenance = Provenance("retina_lesions", "tiny", "1", "0" * 64, "phantom", "")
     if mask is None:

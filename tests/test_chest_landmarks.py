@@ -1,5 +1,6 @@
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,8 +72,9 @@ def test_masks_of_another_kind_are_refused() -> None:
     masks = drawn_masks()
     with pytest.raises(UsageError, match="boolean"):
         find_landmarks(Masks(masks.heart, masks.right_lung, masks.left_lung[:100]))
+    grey: Any = masks.heart.astype(np.uint8)
     with pytest.raises(UsageError, match="boolean"):
-        find_landmarks(Masks(masks.heart.astype(np.uint8), masks.right_lung, masks.left_lung))  # type: ignore[arg-type]
+        find_landmarks(Masks(grey, masks.right_lung, masks.left_lung))
 
 
 def read_masks(folder: Path, image: str) -> Masks:

@@ -1,6 +1,7 @@
 import io
 import json
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -213,12 +214,12 @@ def test_yolo_boxes_and_polygons() -> None:
 # --- drawn marks -----------------------------------------------------------------------------------------------------
 
 
-def marked(draw_on: object, quality: int | None = None) -> np.ndarray:
+def marked(draw_on: Callable[[ImageDraw.ImageDraw], object], quality: int | None = None) -> np.ndarray:
     """A grey film with noise, drawn on by a function that gets a drawing."""
     rng = np.random.default_rng(3)
     grey = np.clip(np.linspace(20, 235, 300)[:, None] + rng.normal(0, 6, (300, 400)), 0, 255).astype(np.uint8)
     image = Image.fromarray(np.repeat(grey[..., None], 3, axis=2))
-    draw_on(ImageDraw.Draw(image))  # type: ignore[operator]
+    draw_on(ImageDraw.Draw(image))
     if quality is not None:
         file = io.BytesIO()
         image.save(file, "JPEG", quality=quality)

@@ -111,12 +111,13 @@ def test_composites_are_made_with_the_installed_network(monkeypatch: pytest.Monk
     )
     own = SimpleNamespace(find=lambda network, film: f"{network} network")
     monkeypatch.setattr("core.tasks.chest_lesions.network.heart_lung", own)
-    options = SimpleNamespace(
+    options: Any = SimpleNamespace(
         **dict.fromkeys(("packed", "auxiliary", "data", "pack", "labels")),
         **{"task": "chest_lesions", "backgrounds": Path("films"), "data_seed": 1, "composites": [2, 1]},
         **{"phantoms": 3, "test_phantoms": 1, "copies": 12, "command_line": ""},
     )
-    assert train._pack(options) == "pack"  # type: ignore[arg-type, comparison-overlap]
+    packed: Any = train._pack(options)
+    assert packed == "pack"
     assert asked == [("training", 2), ("test", 1)]
     assert collected == {"training": ["film-903", "film-2"], "test": ["film-901", "film-1"]}
 

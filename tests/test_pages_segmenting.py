@@ -1,5 +1,6 @@
 """Tabs "Performance" and "Method" of a segmenter, without a browser."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,8 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def _open(page: object, language: str = "en") -> AppTest:
-    app = AppTest.from_function(page, default_timeout=SLOW_S)  # type: ignore[arg-type]
+def _open(page: Callable[[], None], language: str = "en") -> AppTest:
+    app = AppTest.from_function(page, default_timeout=SLOW_S)
     app.session_state["language"] = language
     app.run()
     assert not app.exception

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,11 +59,11 @@ def eye() -> tuple[Phantom, ...]:
 ROAD, SCREENED = screening.screen, {}
 
 
-def screen_once(study: Study, model: Model, **choices: object) -> ScreeningResult:
+def screen_once(study: Study, model: Model, **choices: Any) -> ScreeningResult:
     """The road, walked once for all tests of this file where nothing differs."""
     key = (study.pixel_hash, study.file_sha256, study.is_phantom, dump_manifest(model.manifest), repr(choices))
     if key not in SCREENED:
-        SCREENED[key] = ROAD(study, model, **choices)  # type: ignore[arg-type]
+        SCREENED[key] = ROAD(study, model, **choices)
     return SCREENED[key]
 
 
