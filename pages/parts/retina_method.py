@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.manifest import Manifest
 from core.task import Task
+from core.tasks.retina_lesions.task import FINER
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.method import (
     show_formulas,
@@ -64,11 +65,23 @@ def _show_network(side: int, n_inputs: int, n_labels: int) -> None:
         least=side // _DOWN[-1][0],
     )
     show_chart(figure, "retina_lesions.network", alt)
+    _tell_layers(side)
+
+
+def _tell_layers(side: int) -> None:
+    """What the drawing means, and that its layers look twice."""
     st.caption(
         t(
             "Orange: the layer whose activations the explanations use. fold: 2×2 pixels become channels, so that most of the "
             "work is done on a sixteenth of the pixels and none is lost; unfold is the way back. ↑ 2: twice the size, then the "
             "maps of the same size on the way down are added, so that outlines stay sharp."
+        )
+        + " "
+        + t(
+            "The same layers look twice: at {side} pixels for hard exudates, which need detail, and at {coarse} for "
+            "haemorrhages, which need context.",
+            side=side,
+            coarse=side // FINER,
         )
     )
 
@@ -153,7 +166,7 @@ def _show_measures() -> None:
 
 
 def _protocol(manifest: Manifest, side: int) -> list[tuple[str, str, str]]:
-    n = max((data.n for data in manifest.provenance.datasets if data.role == "test"), default=0)
+    n = sum(data.n for data in manifest.provenance.datasets if data.role in ("training", "validation"))
     return [
         (
             t("Images"),
@@ -196,10 +209,19 @@ def _protocol(manifest: Manifest, side: int) -> list[tuple[str, str, str]]:
             t("9 : 1, five folds 4 : 1, 0.55 : 0.45, or folds by time point"),
             t("Five folds by patient; IDRiD names none, so each image is one"),
         ),
+        *_judgement(),
+    ]
+
+
+def _judgement() -> list[tuple[str, str, str]]:
+    """How model and threshold are chosen, and what is reported."""
+    return [
         (
             t("Choice of model"),
             t("The best of five folds"),
-            t("The fold with the lowest loss is installed; every image is answered by the fold that never saw it"),
+            t(
+                "The fold with the lowest loss is installed; an image that counts is answered by the fold that never saw it"
+            ),
         ),
         (
             t("Threshold"),
