@@ -24,8 +24,6 @@ ARCHITECTURES = TASK.architectures
 CHANNELS = {HAEMORRHAGE: 1.0, EXUDATE: 1.0, MICROANEURYSM: 0.3, SOFT_EXUDATE: 0.3, DISC: 0.3}
 _LEAST = 1e-6  # probability: a logit stays finite
 ENTROPY_WEIGHT = 20.0  # beside Dice: lesions are so rare that the mean over all pixels is small
-
-
 LOSSES = ("entropy_dice", "entropy", "dice", "softmax")
 
 
