@@ -17,7 +17,7 @@ run: ## Start the app on 127.0.0.1:8501 (PORT=8600 make run for another port)
 test: ## Run all tests, those with a browser included
 	@tools/setup.sh requirements-dev.txt
 	@$(PYTHON) tools/browser.py
-	@$(PYTHON) -m pytest
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: ## Check format, lint, types and floors, in seconds
 	@tools/setup.sh requirements-dev.txt

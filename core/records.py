@@ -318,6 +318,7 @@ class LabelledCase:
         centre_xy: Where the labelled region truly lies, pixels; None where nobody marked it.
         label_map: uint8 (H, W) of the frame, the class of every pixel; None where only the image has a label.
         boxes: Label and box of every finding, pixels of the frame; none on a normal image, and in tasks without boxes.
+        presence: Of every label 1, 0 or NaN for not known, where nobody drew boxes; empty where the boxes are the truth.
     """
 
     case_id: str
@@ -330,3 +331,4 @@ class LabelledCase:
     centre_xy: tuple[float, float] | None = None
     label_map: NDArray[np.uint8] | None = None
     boxes: LabelledBoxes = ()
+    presence: tuple[float, ...] = ()

@@ -19,8 +19,9 @@ from core.phantom import Phantom
 from core.records import LabelledCase
 from core.tasks.chest_lesions import data, lungs
 from core.tasks.chest_lesions.landmarks import Masks, find_landmarks
+from core.tasks.chest_lesions.nih import Part
 from core.tasks.chest_lesions.phantom import make_phantom
-from core.tasks.chest_lesions.task import SIDE, TASK
+from core.tasks.chest_lesions.task import FILM_SIDE, SIDE, TASK
 from tests.test_chest_landmarks import drawn_masks
 
 HEART, _, AORTA = (label.id for label in TASK.labels[:3])
@@ -47,11 +48,13 @@ def test_phantom_cases_carry_the_truth_of_the_phantom() -> None:
     assert case.markers == tuple(phantom.markers.values())
     stored, boxes = data.training_array(case), data.training_boxes(case)
     assert (stored.shape, stored.dtype) == ((SIDE, SIDE), np.uint8)
-    assert np.array_equal(stored, np.rint(to_display(case.study.frame) * 255))
+    shown = Image.fromarray(to_display(case.study.frame)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    inner = (slice(2, -2),) * 2  # around the film there is black
+    assert np.abs(stored - np.asarray(shown) * 255)[inner].max() <= 0.5
     assert (boxes.shape, boxes.dtype) == ((len(case.boxes), 5), np.float32)
     for row, (label, box) in zip(boxes, case.boxes, strict=True):
         assert TASK.labels[int(row[4]) - 1].id == label
-        assert row[:4] == pytest.approx(np.array(box), abs=1e-3)
+        assert row[:4] == pytest.approx(np.array(box) * SIDE / FILM_SIDE, abs=1e-3)
 
 
 def test_parts_share_no_patient() -> None:
@@ -71,7 +74,7 @@ def normal() -> Phantom:
 
 
 def find(film: NDArray[np.float32]) -> NDArray[np.bool_]:
-    assert (film.shape, film.dtype) == ((SIDE, SIDE), np.float32)
+    assert (film.shape, film.dtype) == ((FILM_SIDE, FILM_SIDE), np.float32)
     return np.stack([np.asarray(normal().truth[name]) for name in ("heart", "right_lung", "left_lung")])
 
 
@@ -115,7 +118,7 @@ def test_composites_differ_and_are_boxed_where_something_is_drawn(composites: li
     assert {case.target for case in composites} == {0.0, 1.0}
     for case in composites:
         pixels = case.study.frame.pixels
-        assert (pixels.shape, pixels.dtype) == ((SIDE, SIDE), np.float32)
+        assert (pixels.shape, pixels.dtype) == ((FILM_SIDE, FILM_SIDE), np.float32)
         assert np.corrcoef(pixels.ravel(), base.ravel())[0, 1] > 0.8
         assert case.target == float(bool(case.boxes))
         boxes = data.training_boxes(case)
@@ -135,6 +138,46 @@ def test_films_without_a_heart_are_left_out_and_named(nih: Path, capsys: pytest.
 
     assert list(data.composite_cases(nih, nothing, 3, "training", 2)) == []
     assert capsys.readouterr().err.count("no heart between two lungs") == 2
+
+
+def worded(nih: Path, part: Part) -> dict[str, dict[str, float]]:
+    """Presence of every label that is known, by case."""
+    names = [label.id for label in TASK.labels]
+    cases = list(data.worded_cases(nih, 3, part))
+    assert all(case.boxes == () for case in cases)
+    return {
+        case.case_id: {name: value for name, value in zip(names, case.presence, strict=True) if value == value}
+        for case in cases
+    }
+
+
+def test_words_of_held_out_patients_are_measured_and_those_of_others_learnt(tmp_path: Path) -> None:
+    """Rare words are never trained on; what may be an infiltrate under another name is left out of training."""
+    words = ["No Finding", "Infiltration", "Pneumonia", "Effusion|Infiltration", "Hernia", "Cardiomegaly", "Effusion"]
+    rows = [f"{n}.png,{n},44,AP,{words[n % 7]}" for n in range(70)]
+    table(tmp_path / "index.csv", "image,patient,age,view,labels", *rows)
+    shown = to_bytes(to_display(normal().study().frame))
+    for n in range(70):
+        write(tmp_path / f"images/{n}.png", shown)
+    training, test = worded(tmp_path, "training"), worded(tmp_path, "test")
+    assert not set(training) & set(test)
+    assert {f"nih-{n}" for n in range(70) if words[n % 7] == "Cardiomegaly"} < set(test)
+    assert len(test) == 10 + 60 // 3
+    for name, known in training.items():
+        own = words[int(name.removeprefix("nih-")) % 7]
+        assert own not in ("Pneumonia", "Cardiomegaly")
+        assert known == {"lung_field_infiltration": float("Infiltration" in own)}
+    for name, known in test.items():
+        own = words[int(name.removeprefix("nih-")) % 7].split("|")
+        assert known == {label: float(word in own) for label, word in data.FINDINGS.items()}
+
+
+def test_films_with_words_and_composites_share_their_held_out_patients(nih: Path) -> None:
+    def patients(part: Part) -> set[str]:
+        both = [*data.composite_cases(nih, find, 3, part, 7), *data.worded_cases(nih, 3, part)]
+        return {case.patient for case in both}
+
+    assert not patients("training") & patients("test")
 
 
 def test_an_index_without_a_base_is_an_error(tmp_path: Path) -> None:

@@ -93,6 +93,10 @@ def test_composites_are_made_with_the_installed_network(monkeypatch: pytest.Monk
         asked.append((part, n))
         yield film(n, 0.5)
 
+    def worded(folder: Path, seed: int, part: str) -> Iterator[LabelledCase]:
+        assert (folder, seed) == (Path("films"), 1)
+        yield film(800 + len(part), 0.5)
+
     def phantoms(seed: int, part: str, n: int) -> Iterator[LabelledCase]:
         yield film(900 + n, 0.5)
 
@@ -104,6 +108,7 @@ def test_composites_are_made_with_the_installed_network(monkeypatch: pytest.Monk
         return "pack"
 
     monkeypatch.setattr(data, "composite_cases", composites)
+    monkeypatch.setattr(data, "worded_cases", worded)
     monkeypatch.setattr(data, "phantom_cases", phantoms)
     monkeypatch.setattr("core.training.collect.collect", collect)
     monkeypatch.setattr(
@@ -119,7 +124,7 @@ def test_composites_are_made_with_the_installed_network(monkeypatch: pytest.Monk
     packed: Any = train._pack(options)
     assert packed == "pack"
     assert asked == [("training", 2), ("test", 1)]
-    assert collected == {"training": ["film-903", "film-2"], "test": ["film-901", "film-1"]}
+    assert collected == {"training": ["film-903", "film-2", "film-808"], "test": ["film-901", "film-1", "film-804"]}
 
 
 # --- evaluation ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ import torchvision.models.detection as tv
 from torch import Tensor, nn
 from torchvision.ops import MultiScaleRoIAlign, box_iou
 
-from core.engine.networks.detector import ASPECT_RATIOS, BoxView, Detector, PyramidView, build_detector
+from core.engine.networks.box_view import BoxView, PyramidView
+from core.engine.networks.detector import ASPECT_RATIOS, Detector, build_detector
 from core.engine.networks.split import Activations
 from core.errors import UsageError
 
@@ -78,6 +79,68 @@ def truth() -> list[dict[str, Tensor]]:
 
 def nothing() -> dict[str, Tensor]:
     return {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+
+
+# --- words in place of boxes -----------------------------------------------------------------------------------------
+
+
+def values_of(losses: dict[str, Tensor]) -> dict[str, float]:
+    return {name: float(value.detach()) for name, value in losses.items()}
+
+
+def words(*presence: float) -> dict[str, Tensor]:
+    return {**nothing(), "presence": torch.tensor(presence)}
+
+
+def test_presence_is_learnt_from_the_highest_score_among_the_proposals(mobile: Detector) -> None:
+    """By hand, through the boxes that torchvision proposes; what is not known counts nothing."""
+    x, known = pictures(2), torch.tensor([[1.0, 0.0, torch.nan], [0.0, torch.nan, torch.nan]])
+    found = values_of(mobile.loss(x, [words(*row) for row in known.tolist()]))
+    entropies = []
+    with torch.no_grad():
+        for image, row in zip(x, known, strict=True):
+            activations = mobile.features(image[None])
+            images = tv.image_list.ImageList(image[None], [(SIDE, SIDE)])
+            (proposals,), _ = mobile.net.rpn(images, mobile.pyramid(activations))
+            highest = mobile.box_scores(activations, proposals[:64])[0, :, 1:].amax(dim=0).sigmoid()
+            for probability, truth in zip(highest, row, strict=True):
+                if truth == truth:
+                    entropies.append(-torch.log(probability if truth else 1 - probability))
+    assert set(found) == {"loss", "loss_presence"}
+    assert found["loss"] == found["loss_presence"]
+    assert found["loss_presence"] == pytest.approx(float(torch.stack(entropies).mean()), rel=1e-4)
+
+
+def test_images_with_boxes_lose_as_without_those_with_words() -> None:
+    made, x = detector_of(), pictures(3)
+    alone = values_of(made.loss(x[:2], truth()))
+    both = values_of(made.loss(x, [*truth(), words(1.0, 0.0, torch.nan)]))
+    assert set(both) == {"loss", "loss_presence", *LOSSES}
+    for name in LOSSES:
+        assert both[name] == alone[name]
+    assert both["loss"] == pytest.approx(alone["loss"] + both["loss_presence"])
+
+
+def test_words_are_learnt_and_leave_the_modes_as_they_were() -> None:
+    made = detector_of().train()
+    before, x = flags(made), pictures(4)
+    optimizer = torch.optim.SGD(made.parameters(), 0.0005)
+    own = [words(float(index % 2), torch.nan, 0.0) for index in range(4)]
+    losses = []
+    for _ in range(6):
+        loss = made.loss(x, own)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] / 2
+    assert flags(made) == before
+
+
+def test_an_image_without_a_proposal_adds_nothing() -> None:
+    made = detector_of()
+    made.net.rpn.score_thresh = 1.1
+    assert values_of(made.loss(pictures(1), [words(1.0, 0.0, 0.0)]))["loss"] == 0
 
 
 # --- the network -----------------------------------------------------------------------------------------------------

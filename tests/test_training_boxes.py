@@ -88,6 +88,45 @@ def test_boxes_follow_their_images() -> None:
         assert film[0, y0:y1, x0:x1].mean() > film.mean() + 0.1
 
 
+# --- words in place of boxes -----------------------------------------------------------------------------------------
+
+
+def half_worded(n: int) -> Pack:
+    """Of every other film only the presence of the first label is known, as the boxes that it had tell it."""
+    pack = boxed_pack(n)
+    worded = np.arange(n) % 2 == 1
+    presence = np.full((n, len(LABELS)), np.nan, np.float32)
+    rows = pack.boxes_of(np.ones(n, bool))
+    presence[worded, 0] = [(own[:, 4] == 1).any() for own, is_worded in zip(rows, worded, strict=True) if is_worded]
+    left = [own[:0] if is_worded else own for own, is_worded in zip(rows, worded, strict=True)]
+    offsets = np.cumsum([0, *map(len, left)])
+    return replace(pack, boxes=np.concatenate(left), box_offsets=offsets, presence=presence)
+
+
+def test_presence_follows_its_images(tmp_path: Path) -> None:
+    half_worded(12).save(tmp_path / "films.npz")
+    pack = Pack.load(tmp_path / "films.npz")
+    assert pack.is_boxed.tolist() == [True, False] * 6
+    assert boxed_pack(3).is_boxed.all()
+    examples = Examples.of(pack, np.arange(12) % 3 == 0)  # 0, 3, 6, 9
+    _, truth = examples.augmented(learn, torch.tensor([3, 0, 1]), torch.device("cpu"), np.random.default_rng(0))
+    assert [own.get("presence", torch.zeros(0)).nan_to_num(-1).tolist() for own in truth] == [[1, -1], [], [1, -1]]
+    ((_, plain),) = examples.plain(learn, torch.device("cpu"))
+    assert ["presence" in own for own in plain] == [False, True, False, True]
+
+
+def test_films_with_words_are_no_part_of_the_boxes_that_choose_an_epoch(tmp_path: Path) -> None:
+    pack = half_worded(40)
+    found = fit_fold(TASK, learn, pack, 0, replace(RECIPE, epochs=1, keep="last"), tmp_path)
+    network = TinyDetector("tiny")
+    network.load_state_dict(found.state)
+    held = (pack.folds == 0) & pack.is_boxed
+    detected = predict(network, learn, torch.from_numpy(pack.images[held])).numpy()
+    images = [by_label(rows, own, len(LABELS)) for rows, own in zip(detected, pack.boxes_of(held), strict=True)]
+    assert 0 < len(images) < (pack.folds == 0).sum()
+    assert found.history[0]["validation_ap50"] == pytest.approx(_coco_numbers(images)[-1][1])
+
+
 # --- fitting ---------------------------------------------------------------------------------------------------------
 
 

@@ -205,7 +205,7 @@ def _pack(options: argparse.Namespace) -> "Pack":
     else:
         training = data.phantom_cases(options.data_seed, "training", options.phantoms)
         test = data.phantom_cases(options.data_seed, "test", options.test_phantoms)
-        facts = phantom_facts(options.task, options.data_seed, options.phantoms)
+        facts = phantom_facts(options.task, options.data_seed, options.phantoms, options.test_phantoms)
         if options.backgrounds:
             more_training, more_test = _on_backgrounds(options, data)
             training, test = chain(training, more_training), chain(test, more_test)
@@ -225,7 +225,7 @@ def _on_backgrounds(options: argparse.Namespace, data: Any) -> tuple[Iterable[La
     network = load_auxiliary(options.task, data.COMPOSITES_NEED)
     find = partial(registry.part(options.task, "network", data.COMPOSITES_NEED).find, network)
     training, test = (
-        data.composite_cases(folder, find, seed, part, n)
+        chain(data.composite_cases(folder, find, seed, part, n), data.worded_cases(folder, seed, part))
         for part, n in zip(("training", "test"), options.composites, strict=True)
     )
     return training, test

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from core.engine.explain import RawMap, explain
 from core.engine.loader import Model
-from core.engine.networks.detector import Box, BoxView, Detector, PyramidView
+from core.engine.networks.box_view import BoxView, PyramidView
+from core.engine.networks.detector import Box, Detector
 from core.engine.runner import Run, place_in_queue
 from core.errors import UsageError
 from core.i18n import mark

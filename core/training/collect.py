@@ -27,12 +27,13 @@ def folder_facts(licence: str) -> dict[str, object]:
     }
 
 
-def phantom_facts(task_id: str, seed: int, n_training: int) -> dict[str, object]:
-    """What a manifest says about phantoms."""
+def phantom_facts(task_id: str, seed: int, n_training: int, n_test: int) -> dict[str, object]:
+    """What a manifest says about phantoms; no name where there are none."""
     return {
         "kind": "phantom",
-        "training_name": f"Fivefold {task_id} phantoms, training stream, seed {seed} ({n_training} cases)",
-        "test_name": f"held-out phantoms, seed {seed}",
+        "training_name": f"Fivefold {task_id} phantoms, training stream, seed {seed} ({n_training} cases)"
+        * (n_training > 0),
+        "test_name": f"held-out phantoms, seed {seed}" * (n_test > 0),
         "licence": "Apache-2.0 (simulated)",
     }
 
@@ -50,8 +51,8 @@ def patient_folds(targets: np.ndarray, patients: np.ndarray, seed: int) -> np.nd
     return folds
 
 
-def _markers(rows: list[tuple[float, ...]]) -> NDArray[np.float32]:
-    """One row a case; NaN for cases without markers."""
+def _table(rows: list[tuple[float, ...]]) -> NDArray[np.float32]:
+    """One row a case; NaN for cases without markers, or without known presence."""
     width = max(len(row) for row in rows)
     return np.array([row or (np.nan,) * width for row in rows], np.float32).reshape(len(rows), width)
 
@@ -85,7 +86,7 @@ def collect(
         ValueError: A patient stands in training and test.
     """
     data = part(task_id, "data", auxiliary)
-    rows, markers, references, images, maps, boxes, held_out = [], [], [], [], [], [], []
+    rows, markers, references, images, maps, boxes, presence, held_out = [], [], [], [], [], [], [], []
     for held, cases in ((False, training), (True, test)):
         for case in cases:
             images.append(data.training_array(case))
@@ -95,6 +96,7 @@ def collect(
                 boxes.append(data.training_boxes(case))
             rows.append((case.case_id, case.patient, case.target, case.study.pixel_hash))
             markers.append(case.markers)
+            presence.append(case.presence)
             references.append(np.nan if case.reference is None else case.reference)
             held_out.append(held)
             if len(rows) % 100 == 0:
@@ -111,10 +113,11 @@ def collect(
         cases=names,
         patients=patients,
         folds=folds,
-        markers=_markers(markers),
+        markers=_table(markers),
         references=np.array(references, np.float32),
         pixel_hashes=hashes,
         label_maps=np.stack(maps) if maps else np.empty(0, np.uint8),
         facts=np.array([json.dumps({"task": task_id, "seed": seed, **facts}, sort_keys=True)]),
         **_joined(boxes),
+        presence=_table(presence) if any(presence) else np.empty((0, 0), np.float32),
     )

@@ -1,6 +1,6 @@
 """Held-out results of a detector: evaluation_boxes.csv, figures beside those of the mean boxes, operating points."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from core.training.pack import Pack
 
 CHOICE = "youden"
 PREFIX = "mean_box_"
+WORDED_NOTE = "against all other images; DeLong's interval, clustered by patient"
 _NOTES = {"": "bootstrap by patient", PREFIX: "every image answered by the mean box of the training images"}
 
 
@@ -38,13 +39,13 @@ def detected(
     answers: Answers,
     network: torch.nn.Module,
     fold: int,
-    data: str,
+    facts: Mapping[str, str],
     seed: int,
 ) -> HeldOut:
     """Evidence, figures and operating points of a detector.
 
     An operating point is about presence, the highest score of a finding in an image: chosen on the validation fold, measured on
-    the held-out images.
+    the held-out images. Images that only words are known of give the AUROC of presence and nothing else.
 
     Args:
         labels: In the order of their numbers.
@@ -52,24 +53,42 @@ def detected(
         answers: Of the folds on `pack`.
         network: That of `fold` as it is shipped.
         fold: The published one.
-        data: Name of the held-out images.
+        facts: Of the pack: names of the held-out images, with boxes (test_name) and with words alone (worded_name).
         seed: Of the intervals of the thresholds.
 
     Raises:
         UsageError: No held-out image; or a label that either set has in all images or in none.
     """
-    if not (pack.folds < 0).any():
+    if not ((pack.folds < 0) & pack.is_boxed).any():
         raise UsageError("no held-out image, so nothing can be measured")
-    training = (pack.folds >= 0) & (pack.folds != fold)
-    test = answers.boxes(network, labels, pack.folds < 0, training)
-    validation = answers.boxes(network, labels, pack.folds == fold, training)
+    data = facts["test_name"]
+    training = (pack.folds >= 0) & (pack.folds != fold) & pack.is_boxed
+    test = answers.boxes(network, labels, (pack.folds < 0) & pack.is_boxed, training)
+    validation = answers.boxes(network, labels, (pack.folds == fold) & pack.is_boxed, training)
     reports = {
         "": detection_report(test.by_label(), test.patients),
         PREFIX: detection_report(test.mean_boxes_by_label(), test.patients),
     }
     metrics = [one for prefix, report in reports.items() for one in _metrics(labels, report, prefix, data)]
+    metrics += _of_words(labels, pack, answers, network, facts)
     points = [_point(test, validation, place, data, seed) for place in range(len(labels))]
     return HeldOut({FILE: test.to_bytes()}, tuple(metrics), tuple(points))
+
+
+def _of_words(
+    labels: Sequence[str], pack: Pack, answers: Answers, network: torch.nn.Module, facts: Mapping[str, str]
+) -> Iterator[Metric]:
+    """AUROC of presence on the held-out images without boxes, for the labels that the words say something of."""
+    worded = (pack.folds < 0) & ~pack.is_boxed
+    if not worded.any():
+        return
+    found = answers.scored(network, worded)
+    for place, label in enumerate(labels):
+        known = pack.presence[worded, place]
+        own = np.isfinite(known)
+        if min((known[own] > 0).sum(), (known[own] == 0).sum()) > 1:
+            value = auroc_interval(known[own] > 0, found.probabilities[own, place], found.patients[own])
+            yield _metric("presence_auroc", label, value, int(own.sum()), facts["worded_name"], WORDED_NOTE)
 
 
 def _point(test: BoxEvidence, validation: BoxEvidence, place: int, data: str, seed: int) -> OperatingPoint:
@@ -93,16 +112,14 @@ def _metrics(labels: Sequence[str], report: DetectionReport, prefix: str, data: 
     for label, values in (("", means), *zip(labels, map(_figures, report.per_class), strict=True)):
         for name, value in values.items():
             if value is not None:
-                yield Metric(
-                    name=f"{prefix}{name}",
-                    label=label,
-                    value=round(value.value, 6),
-                    low=round(value.low, 6),
-                    high=round(value.high, 6),
-                    n=report.n_images,
-                    data=data,
-                    note=note,
-                )
+                yield _metric(f"{prefix}{name}", label, value, report.n_images, data, note)
+
+
+def _metric(name: str, label: str, value: Interval, n: int, data: str, note: str) -> Metric:
+    numbers = (round(number, 6) for number in (value.value, value.low, value.high))
+    return Metric(
+        name=name, label=label, **dict(zip(("value", "low", "high"), numbers, strict=True)), n=n, data=data, note=note
+    )
 
 
 def _figures(own: ClassDetection) -> dict[str, Interval | None]:

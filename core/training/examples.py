@@ -28,12 +28,14 @@ class Examples:
         targets: float32 (N,), the class of each.
         label_maps: uint8 (N, S, S) of a segmenter's images, else None.
         boxes: (M, 5) of each of a detector's images, else None.
+        presence: (N, L) where some of a detector's images have only that, else None; see `Pack`.
     """
 
     images: Tensor
     targets: Tensor
     label_maps: Tensor | None
     boxes: list[NDArray[np.float32]] | None
+    presence: Tensor | None
 
     @classmethod
     def of(cls, pack: Pack, mask: NDArray[np.bool_]) -> "Examples":
@@ -44,6 +46,16 @@ class Examples:
             targets=torch.from_numpy(pack.targets)[chosen],
             label_maps=torch.from_numpy(pack.label_maps)[chosen] if pack.label_maps.size else None,
             boxes=pack.boxes_of(mask) if pack.has_boxes else None,
+            presence=torch.from_numpy(pack.presence)[chosen] if pack.presence.size else None,
+        )
+
+    @property
+    def is_boxed(self) -> Tensor:
+        """Whether the boxes of each image are the truth, boolean (N,)."""
+        return (
+            torch.ones(len(self.images), dtype=torch.bool)
+            if self.presence is None
+            else self.presence.isnan().all(dim=1)
         )
 
     def augmented(self, learn: Any, part: Tensor, device: torch.device, rng: np.random.Generator) -> tuple[Tensor, Any]:
@@ -51,6 +63,7 @@ class Examples:
         images = self.images[part].to(device)
         if self.boxes is not None:
             x, truth = learn.augment_with_boxes(images, [self.boxes[place] for place in part], rng)
+            self._add_presence(truth, part)
         elif self.label_maps is not None:
             x, truth = learn.augment_with_map(images, self.label_maps[part].to(device), rng)
         else:
@@ -62,16 +75,25 @@ class Examples:
         for part in parts(self.images):
             if self.boxes is not None:
                 truth: Any = learn.truth([self.boxes[place] for place in part])
+                self._add_presence(truth, part)
             else:
                 truth = (self.targets if self.label_maps is None else self.label_maps)[part].to(device)
             yield learn.plain(self.images[part].to(device)), truth
 
+    def _add_presence(self, truth: list[dict[str, Tensor]], part: Tensor) -> None:
+        """To the truth of images without drawn boxes."""
+        if self.presence is not None:
+            for own, row, is_boxed in zip(truth, self.presence[part], self.is_boxed[part], strict=True):
+                if not is_boxed:
+                    own["presence"] = row
+
 
 class Means:
-    """Means of several losses, each batch counted by its images."""
+    """Means of several losses, each batch counted by its images; of a loss that only some batches have, over those."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
         self.n = 0
 
     def add(self, losses: dict[str, Tensor], n: int) -> None:
@@ -79,7 +101,8 @@ class Means:
         self.n += n
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value.detach()) * n
+            self._counts[name] = self._counts.get(name, 0) + n
 
     def __call__(self, prefix: str) -> dict[str, float]:
         """Each mean under its own name behind a word."""
-        return {f"{prefix}_{name}": total / self.n for name, total in self._sums.items()}
+        return {f"{prefix}_{name}": total / self._counts[name] for name, total in self._sums.items()}

@@ -120,7 +120,11 @@ def _found_boxes(network: Any, learn: Any, examples: Examples) -> dict[str, floa
     if not examples.boxes or not n_labels:
         return {}
     detected = predict(network, learn, examples.images).numpy()
-    images = [by_label(found, own, n_labels) for found, own in zip(detected, examples.boxes, strict=True)]
+    images = [
+        by_label(found, own, n_labels)
+        for found, own, is_boxed in zip(detected, examples.boxes, examples.is_boxed, strict=True)
+        if is_boxed
+    ]
     numbers = average_precision_and_recall(images)
     return {} if numbers is None else {"validation_ap50": numbers[0], "validation_ar": numbers[1]}
 

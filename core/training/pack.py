@@ -23,6 +23,8 @@ class Pack:
         label_maps: uint8 (N, S, S), the class of every pixel of a segmenter's images; (0,) for other tasks.
         boxes: float32 (B, 5), the boxes of a detector's images one after another: x0, y0, x1, y1 in pixels of the stored image
             and the number of the label from 1; (0, 5) for other tasks.
+        presence: float32 (N, L), of every label 1, 0 or NaN for not known, of a detector's images that nobody drew boxes on; only
+            NaN where the boxes are the truth; (0, 0) where they are everywhere.
         box_offsets: int64 (N + 1,), where the boxes of each image start and those of the last one end; (0,) for other tasks.
     """
 
@@ -38,11 +40,19 @@ class Pack:
     label_maps: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
     boxes: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 5), np.float32))
     box_offsets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    presence: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
     @property
     def has_boxes(self) -> bool:
         """Whether the images are a detector's."""
         return bool(self.box_offsets.size)
+
+    @property
+    def is_boxed(self) -> NDArray[np.bool_]:
+        """Whether the boxes of each of a detector's images are the truth, (N,)."""
+        if not self.presence.size:
+            return np.ones(len(self.targets), bool)
+        return np.asarray(np.isnan(self.presence).all(axis=1))
 
     def boxes_of(self, mask: NDArray[np.bool_]) -> list[NDArray[np.float32]]:
         """Boxes of some images, (M, 5) each."""

@@ -70,9 +70,10 @@ def publish(
     facts, validation = json.loads(str(pack.facts[0])), pack.folds == fold
     if pack.has_boxes:
         content, dtype = serialise(
-            network, lambda own: headline(answers.boxes(own, template["labels"], validation, ~validation))
+            network,
+            lambda own: headline(answers.boxes(own, template["labels"], validation & pack.is_boxed, ~validation)),
         )
-        held_out = detected(template["labels"], pack, answers, network, fold, facts["test_name"], recipe.seed)
+        held_out = detected(template["labels"], pack, answers, network, fold, facts, recipe.seed)
     elif pack.label_maps.size:
         content, dtype = serialise(network, lambda own: areas(evidence(answers, learn, pack, own, validation)))
         held_out = segmented(template["labels"], pack, answers, learn, network, fitted, fold)

@@ -1,9 +1,8 @@
-"""Faster R-CNN of torchvision as a network of the house, and as seen through one fixed box. State names stay torchvision's."""
+"""Faster R-CNN of torchvision as a network of the house. State names stay torchvision's."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, Self
 
 import torch
@@ -15,7 +14,7 @@ from torchvision.models.detection.backbone_utils import mobilenet_backbone, resn
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import roi_align
 
-from core.engine.networks.split import Activations, NetworkView, SplitNetwork
+from core.engine.networks.split import Activations, SplitNetwork
 from core.errors import UsageError
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the network's input
@@ -24,6 +23,9 @@ ASPECT_RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 6.0)  # height / width; the boxes of 
 ANCHORS_PER_SIDE = (16, 8, 4, 2, 1)  # at 512 pixels torchvision's own anchors, 32 to 512
 STRIDE = 32  # of the coarsest map of both backbones, pixels
 COLUMNS = ("x0", "y0", "x1", "y1", "label", "score")
+REGIONS = 64  # of an image, that its words are learnt in
+SAMPLING = {"rpn_pre_nms_top_n_train": 400, "rpn_post_nms_top_n_train": 200, "box_batch_size_per_image": 64}
+"""What training looks at: films hold a few boxes, and of torchvision's 512 regions an image nearly all would be background."""
 
 
 def _log_odds(logits: Tensor) -> Tensor:
@@ -94,10 +96,7 @@ class Detector(SplitNetwork):
         """Pyramid, proposals, ROI heads, suppression per class; (N, max_detections, 6)."""
         maps = self.pyramid(activations)
         sizes = self._sizes(activations.target)
-        # the proposals read the shape of the images, not their pixels
-        images = ImageList(activations.target.new_empty(0, 3, self.size, self.size), sizes)
-        proposals, _ = self.net.rpn(images, maps)
-        found, _ = self.net.roi_heads(maps, proposals, sizes)
+        found, _ = self.net.roi_heads(maps, self._proposals(maps, sizes), sizes)
         limit = self.net.roi_heads.detections_per_img
         rows = [
             torch.cat([one["boxes"], one["labels"][:, None].to(one["boxes"].dtype), one["scores"][:, None]], dim=1)
@@ -114,7 +113,8 @@ class Detector(SplitNetwork):
         Args:
             x: float32 (N, 3, size, size).
             targets: One a image: `boxes` float32 (n, 4) in input pixels with x0 < x1 and y0 < y1, `labels` int64 (n,) from 1. An
-                image without findings has boxes (0, 4) and labels (0,).
+                image without findings has boxes (0, 4) and labels (0,). One that nobody drew boxes on has `presence`
+                (n_findings,), 1, 0 or NaN for not known: then it adds `loss_presence` and nothing else.
 
         Raises:
             UsageError: An input of another size.
@@ -122,9 +122,48 @@ class Detector(SplitNetwork):
         """
         self._check(x)
         truth = [{name: value.to(x.device) for name, value in target.items()} for target in targets]
-        with self._giving_losses(x.device):
-            losses: dict[str, Tensor] = self.net(list(x), truth)
+        boxed, worded = (
+            [i for i, own in enumerate(truth) if ("presence" in own) == is_worded] for is_worded in (False, True)
+        )
+        losses: dict[str, Tensor] = {}
+        if boxed:
+            with self._giving_losses(x.device):
+                losses |= self.net(list(x[boxed]), [truth[i] for i in boxed])
+        if worded:
+            losses["loss_presence"] = self._presence_loss(
+                x[worded], torch.stack([truth[i]["presence"] for i in worded])
+            )
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+    def _presence_loss(self, x: Tensor, presence: Tensor) -> Tensor:
+        """Cross-entropy of the highest score of each label among the proposals, which is what an image without boxes is told by.
+
+        Multiple-instance learning with the maximum (Andrews et al., NeurIPS 2002). An image without a proposal adds nothing.
+        """
+        activations = self.features(x)
+        maps, sizes = self.pyramid(activations), self._sizes(x)
+        proposals = [own[:REGIONS] for own in self._proposals(maps, sizes)]
+        found = self.pooled_scores(self.net.roi_heads.box_roi_pool(maps, proposals, sizes))[:, 1:]
+        rows = torch.split(found, [len(own) for own in proposals])
+        highest = [own.amax(dim=0) if len(own) else own.sum(dim=0) for own in rows]
+        known = ~presence.isnan() & torch.tensor([len(own) > 0 for own in rows], device=x.device)[:, None]
+        losses = functional.binary_cross_entropy_with_logits(
+            torch.stack(highest), presence.nan_to_num(), reduction="none"
+        )
+        return (losses * known).sum() / known.sum().clamp(min=1)
+
+    def _proposals(self, maps: dict[str, Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
+        """Proposals as in evaluation mode, the likeliest first, one (R, 4) an image."""
+        # they read the shape of the images, not their pixels
+        images = ImageList(next(iter(maps.values())).new_empty(0, 3, self.size, self.size), sizes)
+        rpn = self.net.rpn
+        training, rpn.training = rpn.training, False
+        try:
+            with torch.no_grad():
+                proposals, _ = rpn(images, maps)
+        finally:
+            rpn.training = training
+        return list(proposals)
 
     def last_layer(self) -> nn.Module:
         """The linear layer that names the finding; the box regression beside it is not explained."""
@@ -199,57 +238,6 @@ class Detector(SplitNetwork):
             finally:
                 for part in parts:
                     part.training = False
-
-
-class BoxView(NetworkView):
-    """A detector seen through one fixed box; the target layer is the detector's own.
-
-    Output: log odds of each label in the box, (N, n_findings + 1); `row[label]` is what an explanation explains.
-
-    Raises:
-        UsageError: A box without height or width.
-    """
-
-    def __init__(self, detector: Detector, box: Box) -> None:
-        super().__init__()
-        if not (all(map(isfinite, box)) and box[0] < box[2] and box[1] < box[3]):
-            raise UsageError(f"box {box}; wanted: x0 < x1 and y0 < y1")
-        self.detector = detector
-        self.box = box
-
-    def of(self, activations: Activations) -> Activations:
-        """The detector's activations as they are."""
-        return activations
-
-    def features(self, x: Tensor) -> Activations:
-        """x: float32 (N, 3, size, size)."""
-        return self.of(self.detector.features(x))
-
-    def head(self, activations: Activations) -> Tensor:
-        """Log odds in the box, (N, n_findings + 1)."""
-        return self.detector.box_scores(activations, activations.target.new_tensor([self.box]))[:, 0]
-
-    def last_layer(self) -> nn.Module:
-        """The detector's."""
-        return self.detector.last_layer()
-
-
-class PyramidView(BoxView):
-    """The same box, with the pyramid map that it is pooled from as target layer, (N, 256, h, w).
-
-    A box is pooled from one map alone, so that a channel of the other maps cannot change its score.
-    """
-
-    def of(self, activations: Activations) -> Activations:
-        """Runs the pyramid and keeps the map of the box."""
-        maps = self.detector.pyramid(activations)
-        own = list(maps.values())[self.detector.level_of(self.box)]
-        return Activations(own.contiguous())  # else the pooling would copy every batch of them
-
-    def head(self, activations: Activations) -> Tensor:
-        """Log odds in the box, (N, n_findings + 1)."""
-        level = self.detector.level_of(self.box)
-        return self.detector.pooled_scores(self.detector.pool_level(level, activations.target, self.box))
 
 
 # Always nn.BatchNorm2d, where torchvision's builders take another kind for pretrained weights: a state alone rebuilds a network.
@@ -328,6 +316,7 @@ def build_detector(
         max_size=size,
         rpn_anchor_generator=AnchorGenerator(anchor_sizes, (tuple(aspect_ratios),) * len(anchor_sizes)),
         box_detections_per_img=max_detections,
+        **SAMPLING,
         **family.options,
     )
     if pretrained:

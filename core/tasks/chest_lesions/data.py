@@ -25,7 +25,7 @@ from core.tasks.chest_lesions.locate import locate
 from core.tasks.chest_lesions.phantom import make_phantom
 from core.tasks.chest_lesions.prepare import picture, to_network
 from core.tasks.chest_lesions.readers import BoxTable, read_boxes_csv, read_coco, read_voc
-from core.tasks.chest_lesions.task import SIDE, TASK
+from core.tasks.chest_lesions.task import FILM_SIDE, SIDE, TASK
 
 TEST_SHARE = 5  # one patient in so many is for testing
 INDEX = "index.csv"
@@ -63,24 +63,28 @@ def _phantom_boxes(phantom: Phantom) -> LabelledBoxes:
     return tuple(boxes)
 
 
-composite_cases, has_words, labelled_films, FINDINGS = (
+composite_cases, worded_cases, has_words, labelled_films, FINDINGS = (
     nih.composite_cases,
+    nih.worded_cases,
     nih.has_words,
     nih.labelled_films,
     nih.FINDINGS,
 )
-"""What training asks of a data module for composites, and evaluation for films that have words and no boxes."""
+"""What training asks of a data module for composites, and both it and evaluation for films that have words and no boxes."""
 COMPOSITES_NEED = "heart_lung"
 """The auxiliary network whose masks composites are made with."""
 
 
 def background_facts(facts: dict[str, object]) -> dict[str, object]:
-    """What a manifest says when composites are trained on and tested on."""
+    """What a manifest says when composites and films with words of reports are trained on and tested on."""
+    source = "NIH ChestX-ray14 (Wang et al., CVPR 2017)"
+    training = f"adult PA films without a finding from {source} with drawn findings, and films as they are with words of reports"
+    test = "PA films of other patients of NIH with drawn findings"
     return {
         "kind": "real images, synthetic findings",
-        "training_name": f"{facts['training_name']}, and adult PA films without a finding from NIH ChestX-ray14 (Wang et al., "
-        "CVPR 2017) with drawn findings",
-        "test_name": f"{facts['test_name']}, and films of other patients of NIH with drawn findings",
+        "training_name": ", and ".join(filter(None, (str(facts["training_name"]), training))),
+        "test_name": ", and ".join(filter(None, (str(facts["test_name"]), test))),
+        "worded_name": "films of other patients of NIH as they are, by the words of their reports",
         "licence": f"{facts['licence']}; NIH ChestX-ray14: no restriction on use, NIH Clinical Center acknowledged",
     }
 
@@ -225,7 +229,7 @@ def training_boxes(case: LabelledCase) -> NDArray[np.float32]:
 def _film_array(case: LabelledCase) -> NDArray[np.uint8]:
     """uint8 (lungs.SIDE, lungs.SIDE), 0..255 for 0..1 of `lungs.stretched`."""
     (region,) = locate(case.study)
-    return np.rint(lungs.stretched(picture(case.study, region.box_xyxy)) * 255).astype(np.uint8)
+    return np.rint(lungs.stretched(picture(case.study, region.box_xyxy, FILM_SIDE)) * 255).astype(np.uint8)
 
 
 def _film_map(case: LabelledCase) -> NDArray[np.uint8]:
@@ -252,7 +256,7 @@ def _film_figures(probabilities: NDArray[np.float32], label_map: NDArray[np.uint
     heart, *both = (label_map == kind for kind in lungs.CHANNELS)
     found = probabilities >= 0.5
     likely = np.clip(probabilities, 1e-6, 1 - 1e-6)
-    landmarks = find_landmarks(Masks(*lungs.masks(np.log(likely / (1 - likely))[None], SIDE)))
+    landmarks = find_landmarks(Masks(*lungs.masks(np.log(likely / (1 - likely))[None], FILM_SIDE)))
     return {
         "dice_heart": overlap(found[0], heart).dice,
         "dice_lungs": overlap(found[1] | found[2], np.logical_or(*both)).dice,

@@ -11,7 +11,7 @@ from core.records import Laterality, Line, Measured, Region, Regions, Study
 from core.tasks.chest_lesions import lungs
 from core.tasks.chest_lesions.landmarks import HeartWidth, Masks, find_landmarks
 from core.tasks.chest_lesions.prepare import picture, to_frame
-from core.tasks.chest_lesions.task import SIDE
+from core.tasks.chest_lesions.task import FILM_SIDE
 
 HEART_LUNG = "heart_lung"  # the auxiliary network
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -45,8 +45,8 @@ def measure(study: Study, regions: Regions, runs: Mapping[str, Run]) -> Measured
     if HEART_LUNG not in runs:
         return Measured()
     (region,) = regions
-    output = runs[HEART_LUNG](lungs.prepare(picture(study, region.box_xyxy)))
-    found = find_landmarks(Masks(*lungs.masks(output, SIDE)))
+    output = runs[HEART_LUNG](lungs.prepare(picture(study, region.box_xyxy, FILM_SIDE)))
+    found = find_landmarks(Masks(*lungs.masks(output, FILM_SIDE)))
     ratio = found.width.ratio if found else math.nan
     enlarged = is_enlarged(ratio, study.tags.get("ViewPosition", ""))
     measures = {
@@ -62,6 +62,6 @@ def _lines(width: HeartWidth, region: Region) -> dict[str, Line]:
     lines = {}
     for name, ((x0, y0), (x1, y1)) in ends.items():
         level = (y0 + y1) / 2
-        x0, y0, x1, y1 = to_frame(np.array([[x0, level, x1, level]]), region.box_xyxy)[0].tolist()
+        x0, y0, x1, y1 = to_frame(np.array([[x0, level, x1, level]]), region.box_xyxy, FILM_SIDE)[0].tolist()
         lines[name] = (x0, y0, x1, y1)
     return lines

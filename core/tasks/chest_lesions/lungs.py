@@ -11,7 +11,7 @@ from core.imaging.display import apply_percentiles
 from core.imaging.imagenet import MEAN, SD
 from core.imaging.resample import crop_resize
 
-ARCHITECTURE = "unet_resnet18"
+ARCHITECTURE = "unet_small"
 SIDE = 256  # of the network's input, pixels
 HEART, RIGHT_LUNG, LEFT_LUNG = CHANNELS = (1, 2, 3)  # in a label map, in the order of the output; 0 background
 LOW, HIGH = 1.0, 99.0  # percentiles

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from core.errors import UsageError
 from core.io.labelled_folder import Row, read_table, studies
-from core.records import Frame, LabelledBoxes, LabelledCase
+from core.records import Frame, LabelledBoxes, LabelledCase, Study
 from core.tasks.chest_lesions.composite import HEART, compose, disturb
 from core.tasks.chest_lesions.landmarks import Landmarks, Masks, find_landmarks
 from core.tasks.chest_lesions.locate import locate
 from core.tasks.chest_lesions.phantom.findings import draw_severities
 from core.tasks.chest_lesions.prepare import picture
+from core.tasks.chest_lesions.task import FILM_SIDE, TASK
 
 Part = Literal["training", "test"]
 FindMasks = Callable[[NDArray[np.float32]], NDArray[np.bool_]]  # float32 (S, S) in [0, 1] -> (3, S, S), see `Masks`
@@ -30,8 +31,14 @@ FINDINGS: Mapping[str, str] = {
     "intercostal_pleural_thickening": "Pleural_Thickening",
 }
 """Label id to the word of the index that comes nearest; the other four findings have none."""
+LEARNT = ("lung_field_infiltration",)
+"""Labels whose words are many enough to learn from."""
+MEASURED = frozenset(word for label, word in FINDINGS.items() if label not in LEARNT)
+UNCLEAR = frozenset(
+    {"Pneumonia", "Consolidation", "Edema", "Atelectasis"}
+)  # without the word itself: infiltrates or none
 MIN_AGE_YEARS = 18.0
-TEST_SHARE = 5  # one patient in so many is for testing
+TEST_SHARE = 3  # one patient in so many is for testing
 UNTOUCHED = 0.2  # of the composites: nothing is drawn, so that drawing as such tells nothing
 
 
@@ -55,7 +62,7 @@ def composite_cases(folder: Path, find_masks: FindMasks, seed: int, part: Part, 
     bases = _bases(folder, seed, part)
     for place, (number, row) in enumerate(bases[:n]):
         for _, _, study in studies(folder, [{"file": f"images/{row['image']}"}]):
-            film = picture(study, locate(study)[0].box_xyxy)
+            film = picture(study, locate(study)[0].box_xyxy, FILM_SIDE)
             landmarks = find_landmarks(Masks(*find_masks(film)))
             if landmarks is None:
                 print(f"row {number + 1}: left out, no heart between two lungs", file=sys.stderr)
@@ -73,23 +80,33 @@ def composite_cases(folder: Path, find_masks: FindMasks, seed: int, part: Part, 
 
 
 def _bases(folder: Path, seed: int, part: Part) -> list[tuple[int, Row]]:
-    """Rows of the index that may be bases, with their places in it, in random order; a fifth of the patients is for testing."""
+    """Rows of the index that may be bases, with their places in it, in random order."""
     rows = [
-        (number, row)
-        for number, row in enumerate(read_table(folder / INDEX, COLUMNS))
-        if row["labels"] == NORMAL and row["view"] == "PA" and _age(row) >= MIN_AGE_YEARS
+        (number, row) for number, row in _films(folder, seed, part) if row["labels"] == NORMAL and row["view"] == "PA"
     ]
-    rng = np.random.default_rng([seed, 2])
-    patients = rng.permutation(sorted({row["patient"] for _, row in rows}))
-    held_out = set(patients[: len(patients) // TEST_SHARE].tolist())
-    own = [
-        rows[index]
-        for index in rng.permutation(len(rows))
-        if (rows[index][1]["patient"] in held_out) == (part == "test")
-    ]
-    if not own:
+    if not rows:
         raise UsageError(f"{INDEX} names no PA film of an adult without a finding")
-    return own
+    order = np.random.default_rng([seed, 2]).permutation(len(rows))
+    return [rows[index] for index in order]
+
+
+def _films(folder: Path, seed: int, part: Part) -> list[tuple[int, Row]]:
+    """Rows of adults, with their places in the index.
+
+    For testing is one patient in TEST_SHARE, and everyone with a word that is too rare to learn from.
+    """
+    rows = [
+        (number, row) for number, row in enumerate(read_table(folder / INDEX, COLUMNS)) if _age(row) >= MIN_AGE_YEARS
+    ]
+    rare = {row["patient"] for _, row in rows if not MEASURED.isdisjoint(_words(row))}
+    others = sorted({row["patient"] for _, row in rows} - rare)
+    drawn = np.random.default_rng([seed, 4]).permutation(others)[: len(others) // TEST_SHARE]
+    held_out = rare | set(drawn.tolist())
+    return [(number, row) for number, row in rows if (row["patient"] in held_out) == (part == "test")]
+
+
+def _words(row: Row) -> frozenset[str]:
+    return frozenset(row["labels"].split("|"))
 
 
 def _age(row: Row) -> float:
@@ -133,9 +150,40 @@ def labelled_films(folder: Path, excluded: Counter[str]) -> Iterator[tuple[Label
     if len(adults) < len(rows):
         excluded["below 18 years or of unknown age"] += len(rows) - len(adults)
     for _, row, study in studies(folder, adults, excluded):
-        words = frozenset(row["labels"].split("|"))
-        tagged = replace(study, tags={**study.tags, "ViewPosition": row["view"]}, age_years=_age(row))
-        yield LabelledCase(f"nih-{Path(row['image']).stem}", _patient(row), tagged, float(NORMAL not in words)), words
+        yield _worded(row, study), _words(row)
+
+
+def worded_cases(folder: Path, seed: int, part: Part) -> Iterator[LabelledCase]:
+    """Films as they are, of which only the words are known: to learn from, and held out.
+
+    Args:
+        folder: Holds images and index.csv with COLUMNS.
+        seed: That of `composite_cases`: the same patients are held out.
+        part: Training films say something of the labels LEARNT alone; those that say nothing of them are left out.
+    """
+    rows = [row | {"file": f"images/{row['image']}"} for _, row in _films(folder, seed, part)]
+    telling = [row for row in rows if not np.isnan(_presence(_words(row), part)).all()]
+    for _, row, study in studies(folder, telling):
+        yield replace(_worded(row, study), presence=_presence(_words(row), part))
+
+
+def _presence(words: frozenset[str], part: Part) -> tuple[float, ...]:
+    """Of every label 1, 0, or NaN where the words do not say."""
+
+    def of(label: str) -> float:
+        if label not in FINDINGS or (part == "training" and label not in LEARNT):
+            return np.nan
+        if FINDINGS[label] in words:
+            return 1.0
+        return np.nan if part == "training" and not UNCLEAR.isdisjoint(words) else 0.0
+
+    return tuple(of(label.id) for label in TASK.labels)
+
+
+def _worded(row: Row, study: Study) -> LabelledCase:
+    tagged = replace(study, tags={**study.tags, "ViewPosition": row["view"]}, age_years=_age(row))
+    abnormal = float(NORMAL not in _words(row))
+    return LabelledCase(f"nih-{Path(row['image']).stem}", _patient(row), tagged, abnormal)
 
 
 def _patient(row: Row) -> str:

@@ -3,7 +3,8 @@
 from core.i18n import mark
 from core.task import Label, Reference, Task
 
-SIDE = 512  # of the network input, pixels
+SIDE = 320  # of the detector's input, pixels
+FILM_SIDE = 512  # of the square film on which heart and lungs are sought and findings drawn, pixels
 
 TASK = Task(
     id="chest_lesions",
