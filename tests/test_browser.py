@@ -6,18 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from core.io.phantom_file import write_dicom
 from core.io.phantom_matlab import write_matlab
+from core.tasks.chest_lesions import phantom as chest
 from core.tasks.ct_osteoporosis import phantom as ct
 from core.tasks.hip_osteoporosis.phantom import make_sample
 from core.tasks.knee_djd import phantom as knee
+from core.tasks.retina_lesions import phantom as retina
 
 LIMIT_MS = 90_000  # the first image waits for torch and the weights
 HEADLINE = re.compile(r"(Above|Below) the operating point")
 CT_GRADE = re.compile("(Normal|Osteopenia|Osteoporosis)$")
 KNEE_GRADE = re.compile("(Right|Left): (Normal|Minimal|Mild|Moderate|Severe)$")
+CHEST_ANSWER = re.compile("Boxes called: |No box: called normal")
 HOSTILE_NAME = "![x](http://192.0.2.1/x.png) <img src='http://192.0.2.1/y.png'>.dcm"
 
 
@@ -158,4 +162,41 @@ def test_the_knee_page_with_samples_and_a_matlab_file(page: Page, app_server: st
     choose_files(page, file)
     expect(page.get_by_text(re.compile("Please confirm first")).first).to_be_visible(timeout=LIMIT_MS)  # no age in it
     expect(page.get_by_role("heading", name=KNEE_GRADE)).to_have_count(0)
+    expect(page.get_by_text(re.compile("PHANTOM")).first).to_be_visible()
+
+
+def test_the_retina_page_with_samples_a_mask_and_a_photograph(page: Page, app_server: str, tmp_path: Path) -> None:
+    page.goto(f"{app_server}/retina_lesions?lang=en")
+    expect(page.get_by_role("heading", name=re.compile("Haemorrhage")).first).to_be_visible(timeout=LIMIT_MS)
+    choose_sample(page, "No lesions")
+    expect(page.get_by_text("Truth of this phantom: haemorrhages 0")).to_be_visible(timeout=LIMIT_MS)
+    choose_sample(page, "Red and bright lesions")
+    expect(page.get_by_text("Suspected lesions are a reason")).to_be_visible(timeout=LIMIT_MS)
+    settle(page)
+    with page.expect_download(timeout=LIMIT_MS) as saved:
+        page.get_by_role("button", name=re.compile("Mask: Hard exudate")).click()
+    mask = np.asarray(Image.open(saved.value.path()))
+    assert set(np.unique(mask)) == {0, 255}
+    open_tab(page, "Lesions", "Highest score")
+    open_tab(page, "Performance", "At the operating point")
+    open_tab(page, "Method", "What was not built, and why")
+    file = tmp_path / "photograph.png"
+    Image.fromarray(retina.make_sample("both").pixels.astype(np.uint8)).save(file)
+    choose_files(page, file)
+    expect(page.get_by_text(re.compile("Please confirm first")).first).to_be_visible(timeout=LIMIT_MS)
+
+
+def test_the_chest_page_with_samples_a_box_and_a_film(page: Page, app_server: str, tmp_path: Path) -> None:
+    page.goto(f"{app_server}/chest_lesions?lang=en")
+    expect(page.get_by_role("heading", name=CHEST_ANSWER).first).to_be_visible(timeout=LIMIT_MS)
+    choose_sample(page, "Enlarged heart")
+    expect(page.get_by_role("heading", name=re.compile("Boxes called: ")).first).to_be_visible(timeout=LIMIT_MS)
+    expect(page.get_by_text(re.compile(r"Cardiothoracic ratio .* the heart is enlarged")).first).to_be_visible()
+    open_tab(page, "Boxes", "Findings and their thresholds")
+    open_tab(page, "Performance", "The same of the mean box")
+    open_tab(page, "Method", "What was not built, and why")
+    file = tmp_path / "film.dcm"
+    file.write_bytes(write_dicom(chest.make_sample("normal")))
+    choose_files(page, file)
+    expect(page.get_by_role("heading", name=CHEST_ANSWER).first).to_be_visible(timeout=LIMIT_MS)
     expect(page.get_by_text(re.compile("PHANTOM")).first).to_be_visible()

@@ -37,10 +37,10 @@ def film() -> Study:
 
 
 def output(*detections: Detection) -> np.ndarray:
-    """As the detector gives them, filled up with rows of zeros: float32 (1, 20, 6)."""
+    """As the detector gives them, filled up with rows of zeros: float32 (1, 20, 6). Boxes in 512ths of its input."""
     rows = np.zeros((1, 20, 6), np.float32)
     for row, (box, number, score) in zip(rows[0], detections, strict=False):
-        row[:] = (*box, number, score)
+        row[:] = (*(np.array(box) * SIDE / 512), number, score)
     return rows
 
 
@@ -51,7 +51,7 @@ def decoded(*detections: Detection, point: OperatingPoint | None = None) -> Pred
 
 def test_boxes_lie_where_they_were_on_the_film() -> None:
     (found,) = decoded(((164.0, 100.0, 264.0, 250.0), 7, 0.9)).findings
-    assert found.box_xyxy == (200.0, 200.0, 400.0, 500.0)
+    assert found.box_xyxy == pytest.approx((200.0, 200.0, 400.0, 500.0), abs=1e-3)
     assert (found.label, found.positive, found.grade) == (CURVE, True, None)
     assert found.probability == pytest.approx(0.9)
 
@@ -59,7 +59,7 @@ def test_boxes_lie_where_they_were_on_the_film() -> None:
 def test_boxes_are_cut_at_the_edge_of_the_film_and_dropped_in_its_margin() -> None:
     prediction = decoded(((10.0, 0.0, 164.0, 60.0), 3, 0.9), ((2.0, 10.0, 60.0, 90.0), 3, 0.95))
     (found,) = prediction.findings
-    assert found.box_xyxy == (0.0, 0.0, 200.0, 120.0)
+    assert found.box_xyxy == pytest.approx((0.0, 0.0, 200.0, 120.0), abs=1e-3)
     assert prediction.measures["presence_aortic_curvature"][0] == pytest.approx(0.9)
 
 
@@ -110,12 +110,12 @@ def test_presence_is_the_highest_score_of_each_label() -> None:
     assert [measured[f"presence_{label}"][0] for label in LABELS] == pytest.approx(found[0].tolist())
 
 
-def test_a_square_film_of_the_networks_size_keeps_its_boxes() -> None:
-    frame = Frame(np.zeros((SIDE, SIDE), np.float32), "relative")
+def test_boxes_on_a_square_film_have_no_margin() -> None:
+    frame = Frame(np.zeros((512, 512), np.float32), "relative")
     square = replace(film(), frames=(frame,))
     given = output(((12.5, 40.25, 300.0, 410.0), 1, 0.9))
     (found,) = decode(given, square, locate(square), manifest(), manifest().operating_points[0]).findings
-    assert found.box_xyxy == (12.5, 40.25, 300.0, 410.0)
+    assert found.box_xyxy == pytest.approx((12.5, 40.25, 300.0, 410.0), abs=1e-3)
 
 
 def test_the_explained_score_is_that_of_the_label_behind_the_background() -> None:

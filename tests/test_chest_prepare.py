@@ -20,7 +20,7 @@ from core.tasks.chest_lesions import learn, lungs
 from core.tasks.chest_lesions.locate import locate
 from core.tasks.chest_lesions.phantom import make_phantom
 from core.tasks.chest_lesions.prepare import log_view, normalised_view, picture, prepare, to_frame, to_network
-from core.tasks.chest_lesions.task import SIDE
+from core.tasks.chest_lesions.task import FILM_SIDE, SIDE
 
 
 @cache
@@ -43,7 +43,8 @@ def test_input_of_a_square_film_is_the_film_as_its_window_shows_it() -> None:
     study = phantom().study()
     x = network_input(study)
     assert (x.shape, x.dtype) == ((1, 3, SIDE, SIDE), np.float32)
-    assert np.array_equal(x[0, 0], to_display(study.frame))
+    assert np.array_equal(picture(study, (0, 0, FILM_SIDE, FILM_SIDE), FILM_SIDE), to_display(study.frame))
+    assert np.array_equal(x[0, 0], picture(study, (0, 0, FILM_SIDE, FILM_SIDE)))
     assert np.array_equal(x[0, 0], x[0, 1])
     assert np.array_equal(x[0, 0], x[0, 2])
 
@@ -59,9 +60,9 @@ def test_polarity_and_file_format_make_no_difference() -> None:
 
 def test_without_a_window_the_percentiles_bound_the_greys() -> None:
     values = np.arange(600 * 600, dtype=float).reshape(600, 600)
-    x = network_input(study_of(values))[0, 0]
+    x = picture(study_of(values), (0, 0, 600, 600), FILM_SIDE)
     assert (x.min(), x.max()) == (0, 1)
-    assert x[SIDE // 2, SIDE // 2] == pytest.approx(0.5, abs=0.01)
+    assert x[FILM_SIDE // 2, FILM_SIDE // 2] == pytest.approx(0.5, abs=0.01)
     assert (x == 0).mean() == pytest.approx(0.005, abs=0.003)
 
 

@@ -41,6 +41,7 @@ from core.reports.result_json import to_json
 from core.screening import build_auxiliary, check_explanation, explain_all_boxes, load, screen
 from core.tasks.chest_lesions import locate
 from core.tasks.chest_lesions.prepare import prepare, to_network
+from core.tasks.chest_lesions.task import SIDE
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_every_offered_method_explains_a_box(model: Model, study: Study, method:
     explanation = screen(study, model, method=method).explanation
     assert explanation is not None
     assert explanation.method == method
-    assert explanation.heatmaps[0].values.shape == (512, 512)
+    assert explanation.heatmaps[0].values.shape == (SIDE, SIDE)
 
 
 def test_an_operating_point_or_a_place_chooses_the_box(model: Model, study: Study, result: ScreeningResult) -> None:

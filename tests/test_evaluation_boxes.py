@@ -28,7 +28,7 @@ from core.tasks.chest_lesions import data, nih
 from core.tasks.chest_lesions.prepare import picture
 
 HEART, AORTA = LABELS
-PLACE = (100.0, 100.0, 300.0, 300.0)  # of 512 pixels
+PLACE = (62.5, 62.5, 187.5, 187.5)  # of 320 pixels
 TAGS = {"Modality": "DX", "BodyPartExamined": "CHEST", "ViewPosition": "PA"}
 
 
@@ -79,7 +79,7 @@ def test_new_film_is_answered_by_the_model_on_the_pixels_of_the_network(model: M
     found, scored_by = answer_boxes(model, [case], Counter(), {})
     assert scored_by == {BY_MODEL: 1}
     (image,) = found.images
-    assert image.reference.tolist() == [[100, 100, 300, 300, 1]]
+    assert image.reference.tolist() == [[*PLACE, 1]]
     score = picture(case.study, (0, 0, 64, 64)).mean()
     assert image.detected[0] == pytest.approx([*PLACE, 1, score], abs=1e-5)
     assert (len(image.detected), image.fold, image.patient) == (2, -1, "own-0")

@@ -12,7 +12,7 @@ import streamlit as st
 import torch
 from app_pages import SLOW_S, open_page, says, words
 from streamlit.testing.v1 import AppTest
-from tiny_detector import CALLED, LABELS, NEARLY, TASK_ID, chest_manifest, chest_model, with_auxiliary
+from tiny_detector import CALLED, LABELS, NEARLY, TASK_ID, THRESHOLDS, chest_manifest, chest_model, with_auxiliary
 
 from core import registry, screening
 from core.engine.explain_boxes import BOX_METHODS
@@ -118,6 +118,21 @@ def test_no_box_is_called_normal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "No finding reached its threshold. Nearest: " in words(app)
     assert says(app, "No box is called, so none is explained. A box below its threshold can be chosen above.")
     assert says(app, "This check needs an image with a score.")
+
+
+def test_a_moved_threshold_judges_anew_until_it_is_taken_back(model: Model) -> None:
+    app = open_chest()
+    assert "Boxes called: " in words(app)
+    moved = next(slider for slider in app.slider if slider.key.endswith(CALLED))
+    assert moved.value == THRESHOLDS[CALLED]
+    moved.set_value(0.95).run()
+    assert not app.exception
+    assert "No box: called normal" in words(app)
+    (kept,) = list(app.session_state[f"{TASK_ID}.results"].values())[-1:]
+    assert {finding.threshold for finding in kept.prediction.findings if finding.label == CALLED} == {0.95}
+    next(button for button in app.button if button.label == "Back to the published thresholds").click().run()
+    assert "Boxes called: " in words(app)
+    assert model.manifest.operating_points == chest_manifest().operating_points
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from core.phantom import Phantom
 from core.tasks.chest_lesions import lungs
 from core.tasks.chest_lesions.network import HeartLungNetwork, Network
 from core.tasks.chest_lesions.phantom import SAMPLES, make_sample
-from core.tasks.chest_lesions.task import TASK
+from core.tasks.chest_lesions.task import SIDE, TASK
 
 TASK_ID = TASK.id
 LABELS = tuple(label.id for label in TASK.labels)
@@ -41,11 +41,11 @@ def network() -> Network:
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 1.0
         with torch.no_grad():
-            made.features(torch.rand(2, 3, 512, 512))
+            made.features(torch.rand(2, 3, SIDE, SIDE))
             predictor = made.detector.net.roi_heads.box_predictor
             predictor.cls_score.bias[:] = -3
-            for label in (CALLED, NEARLY):
-                predictor.cls_score.bias[1 + LABELS.index(label)] = 0
+            for label, bias in ((CALLED, 0.06), (NEARLY, 0.0)):
+                predictor.cls_score.bias[1 + LABELS.index(label)] = bias
     heads = made.detector.net.roi_heads
     heads.detections_per_img, heads.score_thresh, heads.nms_thresh = N_BOXES, 0.2, 0.05  # few of each label
     return made.requires_grad_(False).eval()

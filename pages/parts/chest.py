@@ -20,6 +20,7 @@ from pages.parts.errors import show_error
 from pages.parts.frame import label_name
 from pages.parts.picture import boxes_picture
 from pages.parts.task_page import show_task
+from pages.parts.thresholds import moved
 from pages.parts.view import TaskView
 from pages.parts.viewer import read_look
 from pages.parts.words import t
@@ -81,7 +82,7 @@ def show_boxes(study: Study | None, result: ScreeningResult | None) -> None:
         st.info(t("The list of boxes needs an image with a score."), icon=":material/info:")
     else:
         show_all_boxes(task, result)
-        show_thresholds(task, manifest, result)
+        show_thresholds(task, moved(manifest), result)
         _show_all_maps(task, manifest, result)
     show_panel(task, manifest)
 

@@ -166,7 +166,8 @@ def _reasons(gate: Gate) -> frozenset[str]:
 
 
 def _key(manifest: Manifest, chosen: Chosen, choices: Choices) -> Key:
-    return (chosen.study.file_sha256, manifest.model, manifest.weights.sha256, choices)
+    thresholds = tuple(point.threshold for point in manifest.operating_points)
+    return (chosen.study.file_sha256, manifest.model, manifest.weights.sha256, thresholds, choices)
 
 
 def _results(task_id: str) -> dict[Key, ScreeningResult]:

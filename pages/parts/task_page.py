@@ -1,5 +1,7 @@
 """The one body of all task pages: image, checks, result, and the tabs below."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from core import registry
@@ -23,6 +25,7 @@ from pages.parts.road import (
 from pages.parts.series import show_patient
 from pages.parts.source import Chosen, choose_image
 from pages.parts.tabs import show_tabs
+from pages.parts.thresholds import moved, show_sliders
 from pages.parts.view import TaskView
 from pages.parts.viewer import show_viewer
 from pages.parts.words import t
@@ -34,13 +37,13 @@ def show_task(view: TaskView) -> None:
     """The whole page."""
     task = registry.task(view.task_id)
     try:
-        manifest = installed_manifest(task.id)
+        published = installed_manifest(task.id)
     except WeightsError as error:
         st.title(t(task.title))
         show_error(error)
         return
-    _show_header(task, manifest)
-    if manifest is None:
+    _show_header(task, published)
+    if published is None:
         _show_no_weights(task)
         return
     result = None
@@ -53,8 +56,8 @@ def show_task(view: TaskView) -> None:
         if chosen is None:
             _show_nothing_chosen(task)
         else:
-            result = _screened_or_said(view, task, manifest, chosen)
-    show_tabs(view, task, manifest, chosen.study if chosen else None, result)
+            result = _screened_or_said(view, task, published, chosen)
+    show_tabs(view, task, published, chosen.study if chosen else None, result)
 
 
 def _show_header(task: Task, manifest: Manifest | None) -> None:
@@ -84,8 +87,9 @@ def _show_nothing_chosen(task: Task) -> None:
         st.markdown(t("Wanted: {kind}. Drop a file above, or choose a sample.", kind=t(task.image_kind)))
 
 
-def _screened_or_said(view: TaskView, task: Task, manifest: Manifest, chosen: Chosen) -> ScreeningResult | None:
+def _screened_or_said(view: TaskView, task: Task, published: Manifest, chosen: Chosen) -> ScreeningResult | None:
     """Screen and show; on the way the final layout stands there empty."""
+    manifest = moved(published)
     left, right = (column.empty() for column in st.columns([6, 5], gap="medium"))
     choices = read_choices(manifest, chosen.study.file_sha256)
     if not is_kept(manifest, chosen, choices):
@@ -103,6 +107,8 @@ def _screened_or_said(view: TaskView, task: Task, manifest: Manifest, chosen: Ch
         show_facts(chosen.study, view.tell_truth(chosen.truth) if chosen.truth else None)
     with right.container():
         show_result(task, manifest, result, choices, view)
+        if task.kind == "detector" and result.gate.shows_score:
+            show_sliders(task, published)
     if len(chosen.slices) > 1:
         _show_patient(task, manifest, chosen, choices, result)
     else:
@@ -125,4 +131,5 @@ def _show_patient(task: Task, manifest: Manifest, chosen: Chosen, choices: Choic
 def _screen(manifest: Manifest, chosen: Chosen, choices: Choices) -> ScreeningResult:
     from core import screening  # loads torch: not before the page stands
 
-    return screen_once(manifest, chosen, choices, screening.screen, screening.load(manifest.task))
+    model = replace(screening.load(manifest.task), manifest=manifest)
+    return screen_once(manifest, chosen, choices, screening.screen, model)
