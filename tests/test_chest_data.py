@@ -228,7 +228,7 @@ def test_film_and_map_are_stored_on_the_same_pixels(marked: Path) -> None:
 
 
 def test_hearts_wider_than_half_the_thorax_have_a_box(marked: Path) -> None:
-    narrow, wide = data.heart_cases(marked)
+    narrow, wide = data.evaluation_cases(marked, None, Counter())
     assert (narrow.boxes, narrow.target) == ((), 0.0)
     ((label, box),) = wide.boxes
     assert (label, wide.target) == (HEART, 1.0)

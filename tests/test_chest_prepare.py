@@ -19,7 +19,7 @@ from core.records import Frame, Study
 from core.tasks.chest_lesions import learn, lungs
 from core.tasks.chest_lesions.locate import locate
 from core.tasks.chest_lesions.phantom import make_phantom
-from core.tasks.chest_lesions.prepare import log_view, normalised_view, picture, prepare, to_frame, to_network
+from core.tasks.chest_lesions.prepare import picture, prepare, to_frame, to_network
 from core.tasks.chest_lesions.task import FILM_SIDE, SIDE
 
 
@@ -89,20 +89,6 @@ def test_boxes_go_to_the_network_and_come_back() -> None:
     assert moved == pytest.approx(np.array(seen, float), abs=1)
     (back,) = to_frame(moved[None], region.box_xyxy)
     assert back == pytest.approx(np.array([90.0, 300.0, 330.0, 420.0]))
-
-
-def test_views_of_the_page() -> None:
-    grey = np.exp(np.linspace(0, 8, 10_000)).reshape(100, 100).astype(np.float32)
-    view = log_view(grey)
-    assert (view.min(), view.max(), view.dtype) == (0, 1, np.float32)
-    assert np.diff(view.ravel()).min() >= 0
-    assert np.median(view) == pytest.approx(0.5, abs=0.1)  # an exponential ramp becomes a nearly even one
-    assert log_view(grey - 50) == pytest.approx(view, abs=1e-4)
-    symmetric = np.linspace(-1, 1, 10_000).reshape(100, 100).astype(np.float32)
-    assert normalised_view(symmetric).mean() == pytest.approx(0.5, abs=1e-4)
-    assert float(normalised_view(symmetric)[0, 0]) == pytest.approx(0.5 - np.sqrt(3) / 6, abs=1e-3)
-    for constant in (log_view(np.full((9, 9), 4, np.float32)), normalised_view(np.full((9, 9), 4, np.float32)) - 0.5):
-        assert not constant.any()
 
 
 # --- augmentation ----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from core.imaging.circles import Circle, find_bright_disc, refine_radius
 from core.imaging.display import apply_percentiles, apply_window, to_bytes, to_display, to_grey
 from core.imaging.overlay import as_rgb, blend, colour_map, draw_regions, paint_masks, png_bytes
 from core.imaging.resample import crop_resize, fit_within
+from core.imaging.views import log_view, normalised_view
 from core.records import Frame, Heatmap, Region
 
 
@@ -297,3 +298,17 @@ def test_lesion_of_a_large_photograph_is_not_lost_in_a_small_picture() -> None:
     mask[201:203, 301:303] = True  # a quarter of one pixel of the picture
     painted = paint_masks(GREY, [(mask, "#00ff00")], 0.5)
     assert (painted != GREY).any(axis=2).sum() >= 1
+
+
+def test_other_views_of_a_radiograph() -> None:
+    grey = np.exp(np.linspace(0, 8, 10_000)).reshape(100, 100).astype(np.float32)
+    view = log_view(grey)
+    assert (view.min(), view.max(), view.dtype) == (0, 1, np.float32)
+    assert np.diff(view.ravel()).min() >= 0
+    assert np.median(view) == pytest.approx(0.5, abs=0.1)  # an exponential ramp becomes a nearly even one
+    assert log_view(grey - 50) == pytest.approx(view, abs=1e-4)
+    symmetric = np.linspace(-1, 1, 10_000).reshape(100, 100).astype(np.float32)
+    assert normalised_view(symmetric).mean() == pytest.approx(0.5, abs=1e-4)
+    assert float(normalised_view(symmetric)[0, 0]) == pytest.approx(0.5 - np.sqrt(3) / 6, abs=1e-3)
+    for constant in (log_view(np.full((9, 9), 4, np.float32)), normalised_view(np.full((9, 9), 4, np.float32)) - 0.5):
+        assert not constant.any()

@@ -19,6 +19,7 @@ from core.engine.explain_boxes import BOX_METHODS
 from core.engine.loader import Model
 from core.evaluation.boxes import held_out_boxes
 from core.i18n import LANGUAGES, Translator
+from core.imaging.views import VIEWS
 from core.io.box_evidence import FILE, BoxEvidence, ImageAnswer, evidence_of, mean_boxes
 from core.manifest import Manifest, dump_manifest, read_manifest
 from core.records import Prediction, ScreeningResult
@@ -26,6 +27,8 @@ from core.screening import screen
 from core.tasks.chest_lesions import phantom
 from pages.parts.boxes import first_point, is_tested_on_patients
 from pages.parts.chest import tell_measures
+from pages.parts.picture import sheet_bytes
+from pages.parts.viewer import read_look
 
 TASK = registry.task(TASK_ID)
 
@@ -118,6 +121,14 @@ def test_no_box_is_called_normal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "No finding reached its threshold. Nearest: " in words(app)
     assert says(app, "No box is called, so none is explained. A box below its threshold can be chosen above.")
     assert says(app, "This check needs an image with a score.")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_film_can_be_seen_otherwise(model: Model, result: ScreeningResult, view: str) -> None:
+    app = open_chest(view=view)
+    assert not app.exception
+    look = read_look(TASK_ID, result.study)
+    assert sheet_bytes(result, replace(look, view=view)) != sheet_bytes(result, look)
 
 
 def test_a_moved_threshold_judges_anew_until_it_is_taken_back(model: Model) -> None:

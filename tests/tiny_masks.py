@@ -69,5 +69,6 @@ def masks_folder(folder: Path) -> Manifest:
     folder.mkdir(parents=True)
     content = evidence().to_bytes()
     (folder / FILE).write_bytes(content)
-    (folder / "history.json").write_text(json.dumps({"fold": PUBLISHED}))
+    history = {"fold": PUBLISHED, "folds": {str(PUBLISHED): {"kept_epoch": 0, "epochs": []}}}
+    (folder / "history.json").write_text(json.dumps(history))
     return masks_manifest(hashlib.sha256(content).hexdigest())

@@ -99,14 +99,15 @@ def _masks(
 ) -> dict[str, Any]:
     """Statistics of a segmenter; what the curves need goes to `out`."""
     from core.evaluation.mask_answers import answer_images
-    from core.evaluation.masks import measure_masks, published_fold
+    from core.evaluation.masks import measure_masks
+    from core.io.history import read_history
     from core.io.pixel_evidence import FILE
     from core.io.weights_file import write_atomically
 
     evidence, scored_by = answer_images(model, cases, excluded, fold_models)
     if out:
         write_atomically(out / FILE, evidence.to_bytes())
-    return measure_masks(model.manifest, evidence, excluded, scored_by, published_fold(model.folder))
+    return measure_masks(model.manifest, evidence, excluded, scored_by, read_history(model.folder).fold)
 
 
 def _boxes(

@@ -4,7 +4,6 @@ Thresholds were chosen on the images of one fold. Pixels at a threshold are meas
 false-alarm area, which the choice hardly touches, are measured on all.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from core.errors import UsageError
 from core.evaluation.json_values import interval_json
+from core.io.history import read_history
 from core.io.pixel_evidence import PixelEvidence, read_evidence
 from core.manifest import Manifest, OperatingPoint
 from core.metrics.lesions import LESION_THRESHOLDS, LesionReport, lesion_report
@@ -67,22 +67,10 @@ def held_out_masks(folder: Path, manifest: Manifest) -> MaskReports:
         manifest: Read from there.
 
     Raises:
-        UsageError: See `read_evidence`, `published_fold` and `mask_reports`.
+        UsageError: See `read_evidence`, `read_history` and `mask_reports`.
     """
     evidence = read_evidence(folder, manifest.provenance.evaluation_sha256)
-    return mask_reports(manifest, evidence, published_fold(folder))
-
-
-def published_fold(folder: Path) -> int:
-    """The fold whose images chose the thresholds, from history.json.
-
-    Raises:
-        UsageError: The file is missing.
-    """
-    path = folder / "history.json"
-    if not path.is_file():
-        raise UsageError("history.json of the weights is missing, so it is not known which images chose the thresholds")
-    return int(json.loads(path.read_bytes())["fold"])
+    return mask_reports(manifest, evidence, read_history(folder).fold)
 
 
 def mask_reports(manifest: Manifest, evidence: PixelEvidence, chosen_on: int | None) -> MaskReports:

@@ -5,7 +5,7 @@ import streamlit as st
 
 from core.figures.style import BOX_COLOURS, number
 from core.imaging.boxes import ink
-from core.manifest import Manifest, OperatingPoint
+from core.manifest import Manifest, Metric, OperatingPoint
 from core.records import Finding, ScreeningResult
 from core.task import Task
 from pages.parts.frame import label_name
@@ -53,9 +53,12 @@ def first_point(manifest: Manifest, label: str) -> OperatingPoint:
 
 def is_tested_on_patients(manifest: Manifest, label: str) -> bool:
     """Whether a figure of the model card is of films on which a reader marked this finding."""
-    return any(
-        metric.label == label and not any(word in metric.data for word in _NO_PATIENT) for metric in manifest.metrics
-    )
+    return any(metric.label == label for metric in patient_metrics(manifest))
+
+
+def patient_metrics(manifest: Manifest) -> list[Metric]:
+    """Figures of the model card that are of films as they are, read by somebody."""
+    return [metric for metric in manifest.metrics if not any(word in metric.data for word in _NO_PATIENT)]
 
 
 def _labels(found: list[tuple[int, Finding]]) -> list[str]:

@@ -9,6 +9,7 @@ from core.figures.style import number
 from core.manifest import Manifest, Metric, OperatingPoint
 from core.task import Task
 from pages.parts.frame import network_name, short_provenance
+from pages.parts.training import show_training
 from pages.parts.words import t
 
 Rows = list[tuple[str, str]]
@@ -38,6 +39,7 @@ def show_card(task: Task, manifest: Manifest) -> None:
     heads = (t("Data set"), t("Role"), t("Images"), t("Patients"), t("Licence"))
     sets = [(d.name, d.role, str(d.n), str(d.patients), d.licence) for d in manifest.provenance.datasets]
     _show_table(t("Data"), heads, sets)
+    show_training(task, manifest)
 
 
 def _identity(task: Task, manifest: Manifest) -> Rows:

@@ -153,7 +153,7 @@ def _protocol(manifest: Manifest) -> list[tuple[str, str, str]]:
             t("E-Da hospital: normal and abnormal films with boxes; number not stated"),
             t("Simulated films, n = {n}", n=n)
             if manifest.data_kind == "phantom"
-            else t("Simulated films and real films with drawn findings, n = {n}", n=n),
+            else t("Simulated films, real films with drawn findings, real films with words of reports, n = {n}", n=n),
         ),
         (t("Findings"), t("Seven; “8 categories” in the figures"), t("The same seven; normal = no box")),
         (

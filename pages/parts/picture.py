@@ -10,9 +10,10 @@ from PIL import Image
 from core.figures.style import LABEL_COLOURS
 from core.imaging.agreement_map import agreement_map
 from core.imaging.boxes import draw_boxes, draw_lines
-from core.imaging.display import regions_window, to_display
+from core.imaging.display import regions_window, to_display, to_grey
 from core.imaging.overlay import as_rgb, blend, draw_regions, paint_masks
 from core.imaging.resample import crop_resize, fit_within
+from core.imaging.views import VIEWS
 from core.records import Frame, Heatmap, Region, ScreeningResult
 from core.reports.overlay_png import drawn_boxes, drawn_lines, overlay_png
 from pages.parts.crops import crop_pictures, tall_sheet
@@ -35,6 +36,7 @@ class Look:
 
     Attributes:
         window: Center and width in the frame's units, None = as the file asks.
+        view: One of VIEWS in place of a window, "" = through the window.
         inverted: Dark for bright.
         strength: Opacity of the strongest evidence, 0 to 1.
         layout: How image and overlay stand together.
@@ -44,6 +46,7 @@ class Look:
     """
 
     window: tuple[float, float] | None = None
+    view: str = ""
     inverted: bool = False
     strength: float = 0.55
     layout: Layout = "auto"
@@ -145,7 +148,7 @@ def _masks(result: ScreeningResult, look: Look) -> list[tuple[Any, str]]:
 
 
 def _display(frame: Frame, look: Look) -> Any:
-    shown = to_display(frame, look.window)
+    shown = VIEWS[look.view](to_grey(frame)) if look.view else to_display(frame, look.window)
     return 1 - shown if look.inverted else shown
 
 

@@ -41,6 +41,7 @@ def read_look(task_id: str, study: Study) -> Look:
     center, width = state.get(f"{task_id}.center.{sha}"), state.get(f"{task_id}.width.{sha}")
     return Look(
         window=(float(center), float(width)) if center is not None and width is not None else None,
+        view=state.get(f"{task_id}.view", ""),
         inverted=bool(state.get(f"{task_id}.inverted", False)),
         strength=state.get(f"{task_id}.strength", _STRENGTH_PERCENT) / 100,
         layout=state.get(f"{task_id}.layout", "auto"),
@@ -145,6 +146,8 @@ def _limits(task_id: str, method: str) -> list[str]:
 
 def _show_display_popover(task_id: str, manifest: Manifest, study: Study) -> None:
     with st.popover("", icon=":material/tune:", help=t("Display"), key=f"{task_id}.display", width="stretch"):
+        if registry.task(task_id).kind == "detector":
+            _show_views(task_id)
         if study.frame.unit != "rgb":
             _show_window(task_id, study)
         st.toggle(t("Invert"), key=f"{task_id}.inverted", persist_state="session")
@@ -168,6 +171,12 @@ def _show_display_popover(task_id: str, manifest: Manifest, study: Study) -> Non
                 key=f"{task_id}.point",
                 persist_state="session",
             )
+
+
+def _show_views(task_id: str) -> None:
+    """The three pictures of the reference system; the network sees the first."""
+    names = {"": t("As windowed"), "log": t("Logarithm"), "normalised": t("Normalised")}
+    st.radio(t("Greys"), list(names), format_func=names.__getitem__, key=f"{task_id}.view", persist_state="session")
 
 
 def _show_window(task_id: str, study: Study) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import log
 from typing import Any, Self
 
 import torch
@@ -136,19 +137,20 @@ class Detector(SplitNetwork):
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
     def _presence_loss(self, x: Tensor, presence: Tensor) -> Tensor:
-        """Cross-entropy of the highest score of each label among the proposals, which is what an image without boxes is told by.
+        """Cross-entropy of the mean odds of each label over the proposals; an image without a proposal adds nothing.
 
-        Multiple-instance learning with the maximum (Andrews et al., NeurIPS 2002). An image without a proposal adds nothing.
+        Multiple-instance learning: the logarithm of a mean of exponentials is a smooth maximum, which is what an image is told
+        by, and teaches every proposal by its share in it (Pinheiro and Collobert, CVPR 2015).
         """
         activations = self.features(x)
         maps, sizes = self.pyramid(activations), self._sizes(x)
         proposals = [own[:REGIONS] for own in self._proposals(maps, sizes)]
         found = self.pooled_scores(self.net.roi_heads.box_roi_pool(maps, proposals, sizes))[:, 1:]
         rows = torch.split(found, [len(own) for own in proposals])
-        highest = [own.amax(dim=0) if len(own) else own.sum(dim=0) for own in rows]
+        together = [own.logsumexp(dim=0) - log(len(own)) if len(own) else own.sum(dim=0) for own in rows]
         known = ~presence.isnan() & torch.tensor([len(own) > 0 for own in rows], device=x.device)[:, None]
         losses = functional.binary_cross_entropy_with_logits(
-            torch.stack(highest), presence.nan_to_num(), reduction="none"
+            torch.stack(together), presence.nan_to_num(), reduction="none"
         )
         return (losses * known).sum() / known.sum().clamp(min=1)
 

@@ -154,9 +154,12 @@ def evaluation_cases(folder: Path, labels: Path | None, excluded: Counter[str]) 
     Args:
         folder: Where the films lie.
         labels: A table (.csv), a COCO file (.json), or a folder of Pascal VOC files; see `readers`. Default: boxes.csv in the
-            folder. A film with a box outside it is left out: its other boxes are no complete truth.
+            folder, or its hearts where it holds masks of them. A film with a box outside it is left out: its other boxes are no
+            complete truth.
         excluded: Gets the number of entries and files left out by reason.
     """
+    if labels is None and not (folder / TRUTH).is_file() and (folder / "heart").is_dir():
+        return heart_cases(folder)
     return _table_cases(folder, labels or folder / TRUTH, None, excluded)
 
 

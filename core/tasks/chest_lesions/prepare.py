@@ -1,15 +1,13 @@
-"""From a frontal film to the network's input, boxes on the way there and back, and the views that the page shows beside it."""
+"""From a frontal film to the network's input, and boxes on the way there and back."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.imaging.display import percentiles, to_display
+from core.imaging.display import to_display
 from core.imaging.resample import crop_resize
 from core.manifest import Manifest
 from core.records import Box, Regions, Study
 from core.tasks.chest_lesions.task import SIDE
-
-LIMIT_SD = 3.0  # of the normalised view
 
 
 def picture(study: Study, box: Box, side: int = SIDE) -> NDArray[np.float32]:
@@ -52,33 +50,3 @@ def _axes(region: Box, side: int) -> tuple[NDArray[np.float64], NDArray[np.float
     x0, y0, x1, y1 = region
     across, down = (x1 - x0) / side, (y1 - y0) / side
     return np.array([x0, y0, x0, y0]), np.array([across, down, across, down])
-
-
-def log_view(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logarithm of the greys above the darkest, between its own 0.5 and 99.5 percentiles.
-
-    Step VII of the reference system: logarithm, normalisation, clip. It opens up dark parts and presses bright ones together, the
-    more the more grey levels the file has.
-
-    Args:
-        grey: float32 (H, W), grey levels of the file.
-
-    Returns:
-        float32 (H, W), in [0, 1]; zeros for a constant picture.
-    """
-    values = np.log1p(grey - grey.min())
-    low, high = percentiles(values, [0.5, 99.5])
-    return np.clip((values - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
-
-
-def normalised_view(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Greys by their mean and standard deviation, clipped at three of these on either side: the reference's third picture.
-
-    Args:
-        grey: float32 (H, W) in any unit.
-
-    Returns:
-        float32 (H, W), in [0, 1], the mean at 0.5.
-    """
-    values = (grey - grey.mean()) / max(float(grey.std()), 1e-6)
-    return ((np.clip(values, -LIMIT_SD, LIMIT_SD) + LIMIT_SD) / (2 * LIMIT_SD)).astype(np.float32)
