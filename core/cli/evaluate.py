@@ -20,8 +20,24 @@ if TYPE_CHECKING:  # loads torch
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("task")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of images")
+    parser.add_argument("task", nargs="?", help="task id; not needed with --scores")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of images")
+    parser.add_argument(
+        "--scores",
+        type=Path,
+        metavar="CSV",
+        help="scores of any model in place of a task and images: label (0 or 1), score; if there are patient, group, model",
+    )
+    parser.add_argument(
+        "--threshold", type=float, metavar="T", help="of --scores; default: Youden's on these very rows"
+    )
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of --scores: resamples of patients for the AUROC's interval; default: DeLong's",
+    )
     parser.add_argument(
         "--labels",
         type=Path,
@@ -38,9 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prevalence",
         type=float,
-        default=0.1,
         metavar="P",
-        help="share of abnormal images that the predictive value is stated for (films with words; default 0.1)",
+        help="share of abnormal images that predictive values are stated for; default: 0.1 for films with words, of scores "
+        "that of the table",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the statistics to FILE")
     parser.add_argument(
@@ -53,6 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Answer, measure, print."""
+    if options.scores:
+        return _scores(options)
+    if not (options.task and options.data):
+        raise UsageError("evaluate needs a task and --data, or --scores")
     from core.screening import load
 
     model = load(options.task, options.model)
@@ -66,6 +86,18 @@ def run(options: argparse.Namespace) -> int:
         cases = registry.part(options.task, "data").evaluation_cases(options.data, options.labels, excluded)
         measured = {"segmenter": _masks, "detector": _boxes}.get(registry.task(options.task).kind, _cases)
         found = measured(model, cases, excluded, fold_models, options.out)
+    _report(found, options)
+    if rule_out := (found.get("abnormality") or {}).get("rule_out"):
+        print(f"ruled out below {rule_out['threshold']:.3f}, at a prevalence of {rule_out['prevalence']}:")
+        for line in _lines({name: rule_out[name] for name in ("sensitivity", "specificity", "npv")}):
+            print(line)
+    if model.manifest.statement:
+        print(model.manifest.statement)
+    return 0
+
+
+def _report(found: dict[str, Any], options: argparse.Namespace) -> None:
+    """The file, and the figures in a line each."""
     found["command"] = options.command_line
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -73,12 +105,23 @@ def run(options: argparse.Namespace) -> int:
     print("scored by: " + ", ".join(f"{source} ({n})" for source, n in found["scored_by"].items()))
     for line in _lines(found["metrics"]):
         print(line)
-    if rule_out := (found.get("abnormality") or {}).get("rule_out"):
-        print(f"ruled out below {rule_out['threshold']:.3f}, at a prevalence of {rule_out['prevalence']}:")
-        for line in _lines({name: rule_out[name] for name in ("sensitivity", "specificity", "npv")}):
-            print(line)
-    if model.manifest.statement:
-        print(model.manifest.statement)
+
+
+def _scores(options: argparse.Namespace) -> int:
+    """Statistics of a table of scores."""
+    from core.evaluation.scores import measure_scores
+    from core.io.score_table import read_scores
+
+    if options.task or options.data:
+        raise UsageError("--scores takes neither a task nor --data")
+    found = measure_scores(
+        read_scores(options.scores),
+        threshold=options.threshold,
+        prevalence=options.prevalence,
+        n_resamples=options.bootstrap,
+    )
+    _report(found, options)
+    print(f"intervals: {found['intervals']}")
     return 0
 
 
@@ -133,13 +176,15 @@ def _has_words(options: argparse.Namespace) -> bool:
 
 def _words(model: "Model", options: argparse.Namespace, excluded: Counter[str], fold_models: "Folds") -> dict[str, Any]:
     """Statistics of a detector on images that have words and no boxes; the scores go to `out`."""
-    from core.evaluation.presence import answer_words, measure_words, write_words
+    from core.evaluation.presence import PREVALENCE, answer_words, measure_words, write_words
 
     films = registry.part(options.task, "data").labelled_films(options.data, excluded)
     answers = answer_words(model, films, excluded, fold_models)
     if options.out:
         write_words(options.out / "cases.csv", model.manifest, answers)
-    return measure_words(model.manifest, answers, excluded, options.prevalence)
+    return measure_words(
+        model.manifest, answers, excluded, PREVALENCE if options.prevalence is None else options.prevalence
+    )
 
 
 def _lines(metrics: Mapping[str, Any], label: str = "") -> Iterator[str]:

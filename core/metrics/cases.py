@@ -92,6 +92,11 @@ def patient_index(patients: ArrayLike, n_cases: int) -> NDArray[np.int64]:
     named = np.asarray(patients)
     if named.shape != (n_cases,):
         raise UsageError(f"patients of shape {named.shape} for {n_cases} cases")
+    if (
+        named.dtype.kind in "iu" and n_cases and named.min() >= 0 and named.max() < n_cases
+    ):  # numbered already: no sorting
+        is_used = np.bincount(named) > 0
+        return np.asarray((np.cumsum(is_used) - 1)[named], np.int64)
     return np.unique(named, return_inverse=True)[1].astype(np.int64)
 
 

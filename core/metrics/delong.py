@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm, rankdata
 
 from core.errors import UsageError
+from core.metrics.bootstrap import CopiesStatistic
 from core.metrics.cases import BinaryCases, binary_cases, patient_index
 from core.metrics.proportions import Z95, Interval
 
@@ -80,7 +81,8 @@ def auroc_interval(y_true: ArrayLike, y_score: ArrayLike, patients: ArrayLike | 
         counts = (cases.n_positive, cases.n_negative)
     else:
         patient = patient_index(patients, cases.score.size)
-        counts = (np.unique(patient[cases.is_positive]).size, np.unique(patient[~cases.is_positive]).size)
+        ill, well = (np.bincount(patient[own]) for own in (cases.is_positive, ~cases.is_positive))
+        counts = (int(np.count_nonzero(ill)), int(np.count_nonzero(well)))
         if min(counts) < 2:
             raise UsageError(f"{counts[0]} positive and {counts[1]} negative patients: an interval needs two of each")
         variance = _clustered_variance(placements, cases, patient, counts)
@@ -116,6 +118,24 @@ def compare_aurocs(y_true: ArrayLike, y_score_a: ArrayLike, y_score_b: ArrayLike
         n_positive=cases_a.n_positive,
         n_negative=cases_a.n_negative,
     )
+
+
+def auroc_of_copies(cases: BinaryCases) -> CopiesStatistic:
+    """AUROC of every resample, for `bootstrap_by_copies`: the share of pairs in the right order, equal scores counting half."""
+    order = np.argsort(cases.score, kind="stable")
+    is_positive = cases.is_positive[order]
+    _, starts = np.unique(cases.score[order], return_index=True)
+
+    def statistic(copies: NDArray[np.float64]) -> NDArray[np.float64]:
+        ordered = copies[:, order]
+        positives = np.add.reduceat(ordered * is_positive, starts, axis=1)
+        negatives = np.add.reduceat(ordered * ~is_positive, starts, axis=1)
+        below = np.cumsum(negatives, axis=1) - negatives / 2
+        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+        right = np.sum(positives * below, axis=1)
+        return np.divide(right, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
+
+    return statistic
 
 
 def placement_values(cases: BinaryCases) -> Placements:

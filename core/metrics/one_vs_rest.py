@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from core.metrics.bootstrap import CopiesStatistic, bootstrap_by_copies
+from core.metrics.bootstrap import bootstrap_by_copies
 from core.metrics.cases import BinaryCases, count_above_thresholds
-from core.metrics.delong import auroc_interval
+from core.metrics.delong import auroc_interval, auroc_of_copies
 from core.metrics.grades import GradedCases, graded_cases
 from core.metrics.proportions import Interval
 
@@ -62,7 +62,7 @@ def macro_auroc_interval(
         UsageError: See `graded_cases` and `bootstrap_by_copies`; thus also where a class has no case.
     """
     cases = graded_cases(y_true, probabilities, groups)
-    of_classes = [_auroc_of_copies(_against_rest(cases, grade)) for grade in range(cases.n_classes)]
+    of_classes = [auroc_of_copies(_against_rest(cases, grade)) for grade in range(cases.n_classes)]
 
     def statistic(copies: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.mean([auroc(copies) for auroc in of_classes], axis=0)
@@ -87,21 +87,3 @@ def _curve(cases: GradedCases, grade: int) -> ClassCurve | None:
         n_positive=binary.n_positive,
         n_negative=binary.n_negative,
     )
-
-
-def _auroc_of_copies(cases: BinaryCases) -> CopiesStatistic:
-    """AUROC of every resample: the share of its positive-negative pairs in the right order, equal scores counting half."""
-    order = np.argsort(cases.score, kind="stable")
-    is_positive = cases.is_positive[order]
-    _, starts = np.unique(cases.score[order], return_index=True)
-
-    def statistic(copies: NDArray[np.float64]) -> NDArray[np.float64]:
-        ordered = copies[:, order]
-        positives = np.add.reduceat(ordered * is_positive, starts, axis=1)
-        negatives = np.add.reduceat(ordered * ~is_positive, starts, axis=1)
-        below = np.cumsum(negatives, axis=1) - negatives / 2
-        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-        right = np.sum(positives * below, axis=1)
-        return np.divide(right, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
-
-    return statistic

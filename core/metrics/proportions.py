@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from core.errors import UsageError
+from core.metrics.cases import patient_index
 
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 
@@ -63,7 +64,7 @@ def clustered_wilson_interval(is_success: ArrayLike, patients: ArrayLike) -> Int
     success, named = np.asarray(is_success, dtype=bool), np.asarray(patients)
     if success.ndim != 1 or success.shape != named.shape or success.size == 0:
         raise UsageError(f"trials of shape {success.shape} of patients of shape {named.shape}")
-    _, patient = np.unique(named, return_inverse=True)
+    patient = patient_index(named, success.size)
     n, n_patients = success.size, int(patient.max()) + 1
     share = float(success.mean())
     n_independent = float(n_patients)
