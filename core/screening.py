@@ -113,10 +113,10 @@ def _output(model: Model, batch: Images) -> Images:
     return run(model, batch).output
 
 
-def _measure(study: Study, regions: Regions, model: Model) -> Measured:
-    """What the task measures beside its answer."""
-    measure = getattr(registry.part(model.manifest.task, "locate"), "measure", None)
-    return measure(study, regions, _auxiliary_runs(model)) if measure else Measured()
+def measure(study: Study, regions: Regions, model: Model) -> Measured:
+    """What the task measures beside its answer, as far as its second networks are installed."""
+    of_task = getattr(registry.part(model.manifest.task, "locate"), "measure", None)
+    return of_task(study, regions, _auxiliary_runs(model)) if of_task else Measured()
 
 
 class _Clock:
@@ -232,7 +232,7 @@ def screen(
         return ScreeningResult(study, gate, (), None, None, provenance(manifest), None, None, clock.ms)
     with clock.stage("locate"):
         placed: tuple[Region, ...] = regions or registry.part(manifest.task, "locate").locate(study, laterality)
-        measured = _measure(study, placed, model)
+        measured = measure(study, placed, model)
     with clock.stage("prepare"):
         batch = registry.part(manifest.task, "prepare").prepare(study, placed, manifest)
     with clock.stage("network"):

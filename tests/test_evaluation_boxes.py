@@ -23,7 +23,7 @@ from core.evaluation.boxes import held_out_boxes, measure_boxes
 from core.evaluation.known import BY_FOLD, BY_MODEL
 from core.evaluation.presence import PREVALENCE, RULE_OUT_SENSITIVITY, answer_words, chooses, measure_words, write_words
 from core.io.box_evidence import read_evidence
-from core.records import Frame, LabelledBoxes, LabelledCase, Study
+from core.records import Frame, LabelledBoxes, LabelledCase, Measured, Regions, Study
 from core.tasks.chest_lesions import data, nih
 from core.tasks.chest_lesions.prepare import picture
 
@@ -207,6 +207,25 @@ def test_rule_out_is_chosen_on_some_patients_and_measured_on_the_others(model: M
         assert at["npv"]["value"] == pytest.approx(right / (right + wrong), abs=1e-4)
     area = np.trapezoid(found["roc"]["tpr"], found["roc"]["fpr"])
     assert area == pytest.approx(roc_auc_score(y_true, score), abs=2e-3)
+
+
+def test_a_measured_finding_is_judged_too_where_it_was_measured(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = list(worded(40))
+    ratios = np.random.default_rng(3).normal(0.5, 0.1, 40)
+    ratios[::7] = np.nan
+    known = {case.study.pixel_hash: ratio for (case, _), ratio in zip(cases, ratios, strict=True)}
+
+    def measure(study: Study, regions: Regions, own: Model) -> Measured:
+        assert own is model
+        return Measured({"cardiothoracic_ratio": (known[study.pixel_hash],)})
+
+    monkeypatch.setattr("core.evaluation.presence.measure", measure)
+    answers = answer_words(model, cases, Counter(), {})
+    found = measure_words(model.manifest, answers, {})["metrics"]
+    is_there, there = answers.has("Cardiomegaly"), np.isfinite(ratios)
+    expected = roc_auc_score(is_there[there], ratios[there])
+    assert found[HEART]["cardiothoracic_ratio_auroc"]["value"] == pytest.approx(expected, abs=1e-4)
+    assert "cardiothoracic_ratio_auroc" not in found["abnormal"]
 
 
 def test_prevalence_is_a_share(model: Model) -> None:

@@ -27,6 +27,7 @@ from core.metrics.proportions import Interval
 from core.metrics.roc import roc_curve
 from core.metrics.thresholds import threshold_for_sensitivity
 from core.records import LabelledCase
+from core.screening import measure
 
 DIGITS = 4
 RULE_OUT_SENSITIVITY = 0.95
@@ -42,6 +43,7 @@ class WordedAnswers:
         words: Of each image.
         is_abnormal: Boolean (n,), False where the words call the image normal.
         presence: float64 (n, l), the highest score of a box of each label, 0 without any.
+        measures: What the task measures beside its boxes, by name, float64 (n,); NaN where it could not be measured.
         scored_by: Images by the source of their answer.
     """
 
@@ -51,6 +53,7 @@ class WordedAnswers:
     words: tuple[frozenset[str], ...]
     is_abnormal: NDArray[np.bool_]
     presence: NDArray[np.float64]
+    measures: Mapping[str, NDArray[np.float64]]
     scored_by: Mapping[str, int]
 
     def has(self, word: str) -> NDArray[np.bool_]:
@@ -76,16 +79,23 @@ def answer_words(
         UsageError: No image was left.
     """
     n_labels, rows, scored_by = len(model.manifest.labels), [], Counter[str]()
+    wanted = sorted(set(registry.part(model.manifest.task, "data").MEASURES.values()))
     for case, words, found, fold in detections(model, cases, excluded, fold_models):
         scored_by[BY_MODEL if fold < 0 else BY_FOLD] += 1
         scores = [found[found[:, 4] == number, 5].max(initial=0.0) for number in range(1, n_labels + 1)]
+        locate = registry.part(model.manifest.task, "locate").locate
         view = case.study.tags.get("ViewPosition", "")
-        rows.append((case.case_id, case.patient, view, words, case.target > 0, scores))
+        measured = measure(case.study, locate(case.study), model).measures
+        values = [measured[name][0] if name in measured else np.nan for name in wanted]
+        rows.append((case.case_id, case.patient, view, words, case.target > 0, scores, values))
     if not rows:
         raise UsageError(f"no image could be counted; left out: {dict(excluded)}")
-    names, patients, views, worded, abnormal, presence = zip(*rows, strict=True)
+    names, patients, views, worded, abnormal, presence, values = zip(*rows, strict=True)
     columns = (np.array(names), np.array(patients), np.array(views))
-    return WordedAnswers(*columns, worded, np.array(abnormal), np.array(presence, np.float64), dict(scored_by))
+    measures = dict(zip(wanted, np.array(values, np.float64).T, strict=True))
+    return WordedAnswers(
+        *columns, worded, np.array(abnormal), np.array(presence, np.float64), measures, dict(scored_by)
+    )
 
 
 def measure_words(
@@ -120,6 +130,7 @@ def measure_words(
         "metrics": {
             **{
                 label: _aurocs(answers, answers.has(word), _of(manifest, answers, label))
+                | _measured(answers, answers.has(word), label, manifest.task)
                 for label, word in words.items()
             },
             "abnormal": _aurocs(answers, answers.is_abnormal, _abnormality(answers)),
@@ -138,13 +149,24 @@ def _abnormality(answers: WordedAnswers) -> NDArray[np.float64]:
     return answers.presence.max(axis=1)
 
 
-def _aurocs(answers: WordedAnswers, y_true: NDArray[np.bool_], y_score: NDArray[np.float64]) -> dict[str, Any]:
-    """Of all images, and of those of each view; None where a class has too few patients."""
-    found = {"presence_auroc": _auroc(y_true, y_score, answers.patients)}
+def _aurocs(
+    answers: WordedAnswers, y_true: NDArray[np.bool_], y_score: NDArray[np.float64], name: str = "presence_auroc"
+) -> dict[str, Any]:
+    """Of all images with a score, and of those of each view; None where a class has too few patients."""
+    own = np.isfinite(y_score)
+    found = {name: _auroc(y_true[own], y_score[own], answers.patients[own])}
     for view in sorted(set(answers.views) - {""}):
-        own = answers.views == view
-        found[f"presence_auroc_{view}"] = _auroc(y_true[own], y_score[own], answers.patients[own])
+        own = np.isfinite(y_score) & (answers.views == view)
+        found[f"{name}_{view}"] = _auroc(y_true[own], y_score[own], answers.patients[own])
     return {name: interval_json(value, DIGITS) for name, value in found.items()}
+
+
+def _measured(answers: WordedAnswers, y_true: NDArray[np.bool_], label: str, task: str) -> dict[str, Any]:
+    """The same of what is measured of a finding, where it could be measured."""
+    name = registry.part(task, "data").MEASURES.get(label)
+    if name is None or not np.isfinite(answers.measures[name]).any():
+        return {}
+    return _aurocs(answers, y_true, answers.measures[name], f"{name}_auroc")
 
 
 def _auroc(y_true: NDArray[np.bool_], y_score: NDArray[np.float64], patients: NDArray[np.str_]) -> Interval | None:

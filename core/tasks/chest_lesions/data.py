@@ -63,12 +63,13 @@ def _phantom_boxes(phantom: Phantom) -> LabelledBoxes:
     return tuple(boxes)
 
 
-composite_cases, worded_cases, has_words, labelled_films, FINDINGS = (
+composite_cases, worded_cases, has_words, labelled_films, FINDINGS, MEASURES = (
     nih.composite_cases,
     nih.worded_cases,
     nih.has_words,
     nih.labelled_films,
     nih.FINDINGS,
+    nih.MEASURES,
 )
 """What training asks of a data module for composites, and both it and evaluation for films that have words and no boxes."""
 COMPOSITES_NEED = "heart_lung"

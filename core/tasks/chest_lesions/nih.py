@@ -31,6 +31,8 @@ FINDINGS: Mapping[str, str] = {
     "intercostal_pleural_thickening": "Pleural_Thickening",
 }
 """Label id to the word of the index that comes nearest; the other four findings have none."""
+MEASURES: Mapping[str, str] = {"cardiac_hypertrophy": "cardiothoracic_ratio"}
+"""Label id to what `locate.measure` says of the same finding."""
 LEARNT = ("lung_field_infiltration",)
 """Labels whose words are many enough to learn from."""
 MEASURED = frozenset(word for label, word in FINDINGS.items() if label not in LEARNT)
