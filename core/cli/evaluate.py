@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -10,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from core import registry
 from core.errors import UsageError
+from core.io.journal import Journal
 from core.records import LabelledCase
+
+JOURNAL = "answers.jsonl"
 
 if TYPE_CHECKING:  # loads torch
     from core.engine.loader import Model
@@ -63,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="write a row a case (cases.csv), or of masks the histograms of scores, to DIR",
+        help="write a row a case (cases.csv), or of masks the histograms of scores, to DIR; a run that was killed goes on there",
     )
 
 
@@ -80,13 +84,17 @@ def run(options: argparse.Namespace) -> int:
     fold_models = _fold_models(model, options.runs) if options.runs else {}
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
+    journal = _journal(model, options)
+    if len(journal):
+        print(f"{len(journal)} answers of a stopped run are taken over", file=sys.stderr)
     if _has_words(options):
-        found = _words(model, options, excluded, fold_models)
+        found = _words(model, options, excluded, fold_models, journal)
     else:
         cases = registry.part(options.task, "data").evaluation_cases(options.data, options.labels, excluded)
         measured = {"segmenter": _masks, "detector": _boxes}.get(registry.task(options.task).kind, _cases)
-        found = measured(model, cases, excluded, fold_models, options.out)
+        found = measured(model, cases, excluded, fold_models, options.out, journal)
     _report(found, options)
+    journal.finish()
     if rule_out := (found.get("abnormality") or {}).get("rule_out"):
         print(f"ruled out below {rule_out['threshold']:.3f}, at a prevalence of {rule_out['prevalence']}:")
         for line in _lines({name: rule_out[name] for name in ("sensitivity", "specificity", "npv")}):
@@ -94,6 +102,18 @@ def run(options: argparse.Namespace) -> int:
     if model.manifest.statement:
         print(model.manifest.statement)
     return 0
+
+
+def _journal(model: "Model", options: argparse.Namespace) -> Journal:
+    """In --out, so that the same command goes on where a killed one stopped; nowhere without it."""
+    about = {
+        "task": options.task,
+        "weights": model.manifest.weights.sha256,
+        "data": str(options.data.resolve()),
+        "labels": str(options.labels.resolve()) if options.labels else "",
+        "runs": str(options.runs.resolve()) if options.runs else "",
+    }
+    return Journal(options.out / JOURNAL if options.out else None, about)
 
 
 def _report(found: dict[str, Any], options: argparse.Namespace) -> None:
@@ -126,19 +146,29 @@ def _scores(options: argparse.Namespace) -> int:
 
 
 def _cases(
-    model: "Model", cases: Iterable[LabelledCase], excluded: Counter[str], fold_models: "Folds", out: Path | None
+    model: "Model",
+    cases: Iterable[LabelledCase],
+    excluded: Counter[str],
+    fold_models: "Folds",
+    out: Path | None,
+    journal: Journal,
 ) -> dict[str, Any]:
     """Statistics of a classifier or grader."""
     from core.evaluation.evaluate import answer_cases, measure, write_cases
 
-    answers = answer_cases(model, cases, excluded, fold_models)
+    answers = answer_cases(model, cases, excluded, fold_models, journal)
     if out:
         write_cases(out / "cases.csv", model.manifest, answers)
     return measure(model.manifest, answers, excluded)
 
 
 def _masks(
-    model: "Model", cases: Iterable[LabelledCase], excluded: Counter[str], fold_models: "Folds", out: Path | None
+    model: "Model",
+    cases: Iterable[LabelledCase],
+    excluded: Counter[str],
+    fold_models: "Folds",
+    out: Path | None,
+    journal: Journal,
 ) -> dict[str, Any]:
     """Statistics of a segmenter; what the curves need goes to `out`."""
     from core.evaluation.mask_answers import answer_images
@@ -147,14 +177,19 @@ def _masks(
     from core.io.pixel_evidence import FILE
     from core.io.weights_file import write_atomically
 
-    evidence, scored_by = answer_images(model, cases, excluded, fold_models)
+    evidence, scored_by = answer_images(model, cases, excluded, fold_models, journal)
     if out:
         write_atomically(out / FILE, evidence.to_bytes())
     return measure_masks(model.manifest, evidence, excluded, scored_by, read_history(model.folder).fold)
 
 
 def _boxes(
-    model: "Model", cases: Iterable[LabelledCase], excluded: Counter[str], fold_models: "Folds", out: Path | None
+    model: "Model",
+    cases: Iterable[LabelledCase],
+    excluded: Counter[str],
+    fold_models: "Folds",
+    out: Path | None,
+    journal: Journal,
 ) -> dict[str, Any]:
     """Statistics of a detector; the boxes go to `out`."""
     from core.evaluation.box_answers import answer_boxes
@@ -162,7 +197,7 @@ def _boxes(
     from core.io.box_evidence import FILE
     from core.io.weights_file import write_atomically
 
-    evidence, scored_by = answer_boxes(model, cases, excluded, fold_models)
+    evidence, scored_by = answer_boxes(model, cases, excluded, fold_models, journal)
     if out:
         write_atomically(out / FILE, evidence.to_bytes())
     return measure_boxes(model.manifest, evidence, excluded, scored_by)
@@ -174,12 +209,14 @@ def _has_words(options: argparse.Namespace) -> bool:
     return not options.labels and hasattr(data, "has_words") and data.has_words(options.data)
 
 
-def _words(model: "Model", options: argparse.Namespace, excluded: Counter[str], fold_models: "Folds") -> dict[str, Any]:
+def _words(
+    model: "Model", options: argparse.Namespace, excluded: Counter[str], fold_models: "Folds", journal: Journal
+) -> dict[str, Any]:
     """Statistics of a detector on images that have words and no boxes; the scores go to `out`."""
     from core.evaluation.presence import PREVALENCE, answer_words, measure_words, write_words
 
     films = registry.part(options.task, "data").labelled_films(options.data, excluded)
-    answers = answer_words(model, films, excluded, fold_models)
+    answers = answer_words(model, films, excluded, fold_models, journal)
     if options.out:
         write_words(options.out / "cases.csv", model.manifest, answers)
     return measure_words(

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.engine.loader import Model
-from core.errors import BusyError, ScreeningError, UsageError
+from core.errors import UsageError
+from core.evaluation.answering import NOTHING_KEPT, Uncounted, answer_once
 from core.evaluation.json_values import interval_json
 from core.evaluation.known import BY_FOLD, BY_MODEL, OUT_OF_FOLD, Known
+from core.io.journal import Journal
 from core.manifest import Manifest
 from core.metrics.correlation import severity_interval
 from core.metrics.grades import cumulative
@@ -48,7 +50,11 @@ class Answer:
 
 
 def answer_cases(
-    model: Model, cases: Iterable[LabelledCase], excluded: Counter[str], fold_models: Mapping[int, Model]
+    model: Model,
+    cases: Iterable[LabelledCase],
+    excluded: Counter[str],
+    fold_models: Mapping[int, Model],
+    journal: Journal = NOTHING_KEPT,
 ) -> list[Answer]:
     """Answer every case that may be counted.
 
@@ -57,6 +63,7 @@ def answer_cases(
         cases: With their labels.
         excluded: Gets the number of cases left out by reason.
         fold_models: The models of cross-validation by fold, where they are at hand; they overrule the committed answers.
+        journal: Of the run.
     """
     known, answers = Known(model), []
     for case in cases:
@@ -65,32 +72,29 @@ def answer_cases(
         committed = known.out_of_fold.get(case.study.pixel_hash)
         given: tuple[float, ...] | None
         if by_fold is not None:
-            given, source = _screened(by_fold, case, excluded), BY_FOLD
+            given, source = _screened(journal, by_fold, case, excluded), BY_FOLD
         elif committed is not None:
             given, source = committed, OUT_OF_FOLD
         elif case.study.pixel_hash in known.pixels or fold is not None:
             excluded["seen in training"] += 1
             continue
         else:
-            given, source = _screened(model, case, excluded), BY_MODEL
+            given, source = _screened(journal, model, case, excluded), BY_MODEL
         if given is not None:
             answers.append(Answer(case, given, source, _region_error(case)))
     return answers
 
 
-def _screened(model: Model, case: LabelledCase, excluded: Counter[str]) -> tuple[float, ...] | None:
+def _screened(journal: Journal, model: Model, case: LabelledCase, excluded: Counter[str]) -> tuple[float, ...] | None:
     """One probability a label for the labelled region; the gate's questions count as confirmed, its refusals as exclusions."""
-    try:
-        result = screen(case.study, model, regions=case.regions, confirmed=True)
-    except (BusyError, UsageError):
-        raise
-    except ScreeningError as error:
-        excluded[error.code] += 1
-        return None
+    given = answer_once(journal, model, case, excluded, lambda: _given(model, case))
+    return None if given is None else tuple(given)
+
+
+def _given(model: Model, case: LabelledCase) -> tuple[float, ...]:
+    result = screen(case.study, model, regions=case.regions, confirmed=True)
     if result.prediction is None:
-        code = next(check.code for check in result.gate.checks if check.outcome == "refused")
-        excluded[f"refused: {code}"] += 1
-        return None
+        raise Uncounted("refused: " + next(check.code for check in result.gate.checks if check.outcome == "refused"))
     return _probabilities(result.prediction.findings[0], model.manifest)
 
 

@@ -9,14 +9,20 @@ import torch
 from core import registry
 from core.engine.loader import Model
 from core.engine.runner import run
-from core.errors import BusyError, ScreeningError, UsageError
+from core.errors import UsageError
+from core.evaluation.answering import NOTHING_KEPT, answer_once, check_gate
 from core.evaluation.known import BY_FOLD, BY_MODEL, OUT_OF_FOLD, Known
+from core.io.journal import Journal
 from core.io.pixel_evidence import ImageAnswer, PixelEvidence, evidence_of, gather, read_evidence
 from core.records import LabelledCase
 
 
 def answer_images(
-    model: Model, cases: Iterable[LabelledCase], excluded: Counter[str], fold_models: Mapping[int, Model]
+    model: Model,
+    cases: Iterable[LabelledCase],
+    excluded: Counter[str],
+    fold_models: Mapping[int, Model],
+    journal: Journal = NOTHING_KEPT,
 ) -> tuple[PixelEvidence, Counter[str]]:
     """Answer every image that may be counted.
 
@@ -25,6 +31,7 @@ def answer_images(
         cases: With their label maps.
         excluded: Gets the number of images left out by reason.
         fold_models: The models of cross-validation by fold, where they are at hand; they overrule the committed answers.
+        journal: Of the run.
 
     Returns:
         The evidence, and the number of images by the source of their answer.
@@ -40,14 +47,14 @@ def answer_images(
         places = np.flatnonzero(committed.pixel_hashes == digest)
         by_fold = None if fold is None else fold_models.get(fold)
         if by_fold is not None and fold is not None:
-            row, source = _answered(by_fold, case, fold, excluded), BY_FOLD
+            row, source = _answered(journal, by_fold, case, fold, excluded), BY_FOLD
         elif places.size:
             row, source = committed.row(int(places[0])), OUT_OF_FOLD
         elif digest in known.pixels or fold is not None:
             excluded["seen in training"] += 1
             continue
         else:
-            row, source = _answered(model, case, -1, excluded), BY_MODEL
+            row, source = _answered(journal, model, case, -1, excluded), BY_MODEL
         if row is not None:
             rows.append(row)
             scored_by[source] += 1
@@ -56,26 +63,23 @@ def answer_images(
     return gather(rows), scored_by
 
 
-def _answered(model: Model, case: LabelledCase, fold: int, excluded: Counter[str]) -> dict[str, object] | None:
+def _answered(
+    journal: Journal, model: Model, case: LabelledCase, fold: int, excluded: Counter[str]
+) -> dict[str, object] | None:
     """Evidence of one image, None where its gate refused or it could not be answered."""
-    task = model.manifest.task
-    parts = {name: registry.part(task, name) for name in ("gate", "locate", "prepare", "network", "data", "learn")}
-    refused = [
-        check.code for check in parts["gate"].check(case.study, model.manifest, None) if check.outcome == "refused"
-    ]
-    if refused:
-        excluded[f"refused: {refused[0]}"] += 1
-        return None
+    found: dict[str, object] | None = answer_once(journal, model, case, excluded, lambda: _evidence(model, case, fold))
+    return found
+
+
+def _evidence(model: Model, case: LabelledCase, fold: int) -> dict[str, object]:
+    check_gate(model, case)
+    parts = {
+        name: registry.part(model.manifest.task, name) for name in ("locate", "prepare", "network", "data", "learn")
+    }
     regions = case.regions or parts["locate"].locate(case.study)
-    try:
-        done = run(model, parts["prepare"].prepare(case.study, regions, model.manifest))
-    except (BusyError, UsageError):
-        raise
-    except ScreeningError as error:
-        excluded[error.code] += 1
-        return None
+    done = run(model, parts["prepare"].prepare(case.study, regions, model.manifest))
     truth, inside = parts["learn"].truth(parts["data"].training_map(case))
-    return evidence_of(
+    evidence = evidence_of(
         ImageAnswer(
             case=case.case_id,
             patient=case.patient,
@@ -87,3 +91,4 @@ def _answered(model: Model, case: LabelledCase, fold: int, excluded: Counter[str
             inside=inside,
         )
     )
+    return {name: np.asarray(value).tolist() for name, value in evidence.items()}

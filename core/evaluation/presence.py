@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from core import registry
 from core.engine.loader import Model
 from core.errors import UsageError
+from core.evaluation.answering import NOTHING_KEPT
 from core.evaluation.box_answers import detections
 from core.evaluation.json_values import interval_json
 from core.evaluation.known import BY_FOLD, BY_MODEL
+from core.io.journal import Journal
 from core.manifest import Manifest
 from core.metrics.delong import auroc_interval
 from core.metrics.operating_point import operating_point_metrics
@@ -66,6 +68,7 @@ def answer_words(
     cases: Iterable[tuple[LabelledCase, frozenset[str]]],
     excluded: Counter[str],
     fold_models: Mapping[int, Model],
+    journal: Journal = NOTHING_KEPT,
 ) -> WordedAnswers:
     """Answer every image that may be counted.
 
@@ -74,13 +77,14 @@ def answer_words(
         cases: With their words; target 0 = called normal.
         excluded: Gets the number of images left out by reason.
         fold_models: The models of cross-validation by fold, where they are at hand.
+        journal: Of the run.
 
     Raises:
         UsageError: No image was left.
     """
     n_labels, rows, scored_by = len(model.manifest.labels), [], Counter[str]()
     wanted = sorted(set(registry.part(model.manifest.task, "data").MEASURES.values()))
-    for case, words, found, fold in detections(model, cases, excluded, fold_models):
+    for case, words, found, fold in detections(model, cases, excluded, fold_models, journal):
         scored_by[BY_MODEL if fold < 0 else BY_FOLD] += 1
         scores = [found[found[:, 4] == number, 5].max(initial=0.0) for number in range(1, n_labels + 1)]
         locate = registry.part(model.manifest.task, "locate").locate
