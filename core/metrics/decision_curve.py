@@ -63,8 +63,8 @@ def decision_curve(
 ) -> DecisionCurve:
     """Net benefit: true positives minus false positives weighed by the odds of the threshold, per patient.
 
-    With `prevalence` both shares are taken from sensitivity and specificity, as for case-control data in Vickers, Van Calster &
-    Steyerberg (BMJ 2016;352:i6); the probabilities themselves are left as they are, so they should be calibrated for that
+    With `prevalence` both shares are taken from sensitivity and specificity, as Rousson & Zumbrunn do for case-control data (BMC
+    Med Inform Decis Mak 2011;11:45); the probabilities themselves are left as they are, so they should be calibrated for that
     prevalence. With `patients` every point has the percentile interval of `bootstrap_by_copies`; the prevalence, where stated,
     is taken as known.
 
