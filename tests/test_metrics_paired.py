@@ -111,6 +111,12 @@ def test_values_are_those_of_scikit_learn(
     assert (found.n_cases, found.n_positive, found.n_patients) == (N, N // 2, N)
 
 
+def test_a_score_of_exactly_the_threshold_is_positive() -> None:
+    found = compare_models([1, 1, 0, 0], [0.5, 0.9, 0.5, 0.1], [0.5, 0.9, 0.5, 0.1], 0.5, 0.6, n_resamples=1)
+    assert (found.positives.n_only_a, found.positives.n_only_b) == (1, 0)
+    assert (found.negatives.n_only_a, found.negatives.n_only_b) == (0, 1)
+
+
 def test_auroc_interval_is_near_that_of_delong(
     y_true: NDArray[np.bool_], scores: tuple[NDArray[np.float64], NDArray[np.float64]]
 ) -> None:
