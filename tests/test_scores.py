@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from core.cli.main import main
@@ -135,11 +136,23 @@ def test_a_threshold_counts_and_one_chosen_here_says_so(tmp_path: Path) -> None:
     assert "too good" in measure_scores(read(tmp_path, table))["operating_points"]["youden"]["chosen_on"]
 
 
+def test_net_benefit_weighs_false_alarms_by_the_threshold(tmp_path: Path) -> None:
+    table = drawn()
+    curve = measure_scores(read(tmp_path, table))["decision_curve"]
+    place = curve["thresholds"].index(0.2)
+    called = table.score >= 0.2
+    true, false = (called & (table.label == 1)).mean(), (called & (table.label == 0)).mean()
+    assert curve["net_benefit"][place] == pytest.approx(true - false * 0.2 / 0.8, abs=1e-6)
+    share = table.label.mean()
+    assert curve["treat_all"][place] == pytest.approx(share - (1 - share) * 0.2 / 0.8, abs=1e-6)
+
+
 def test_scores_that_are_no_probabilities_have_no_calibration(tmp_path: Path) -> None:
     table = drawn()
     logits = np.log(table.score / (1 - table.score))
     found = measure_scores(read(tmp_path, table.assign(score=logits)))
     assert found["calibration"] is None
+    assert found["decision_curve"] is None
     assert found["metrics"] == measure_scores(read(tmp_path, table))["metrics"]
 
 
@@ -177,6 +190,19 @@ def test_two_models_are_compared_on_the_same_patients_whatever_the_order(tmp_pat
         [expected.difference.low, expected.difference.high], abs=1e-6
     )
     assert compared["p_value"] == pytest.approx(expected.p_value, rel=0.01)
+    cuts = [found["operating_points"][name]["youden"]["threshold"] for name in ("ours", "theirs")]
+    right = [
+        (own.score >= cut).to_numpy() == (own.label == 1).to_numpy()
+        for own, cut in zip((ours, theirs), cuts, strict=True)
+    ]
+    for name, members in (("sensitivity", ours.label == 1), ("specificity", ours.label == 0)):
+        only_first = (right[0] & ~right[1])[members.to_numpy()].sum()
+        only_second = (right[1] & ~right[0])[members.to_numpy()].sum()
+        test = compared[f"mcnemar_{name}"]
+        assert (test["only_first_right"], test["only_second_right"]) == (only_first, only_second)
+        if test["is_exact"]:
+            expected_p = binomtest(only_first, only_first + only_second).pvalue
+            assert test["p_value"] == pytest.approx(expected_p, rel=0.01)
     assert found["metrics"]["theirs"]["auroc"]["value"] == pytest.approx(
         roc_auc_score(theirs.label, theirs.score), abs=1e-6
     )

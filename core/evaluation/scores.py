@@ -13,8 +13,10 @@ from core.io.score_table import ScoreTable
 from core.metrics.bootstrap import bootstrap_by_copies
 from core.metrics.calibration import calibration_report
 from core.metrics.cases import binary_cases
+from core.metrics.decision_curve import decision_curve
 from core.metrics.delong import auroc_interval, auroc_of_copies, compare_aurocs
 from core.metrics.operating_point import operating_point_metrics
+from core.metrics.paired import mcnemar_test
 from core.metrics.precision_recall import precision_recall_curve
 from core.metrics.proportions import Interval, clustered_wilson_interval
 from core.metrics.thresholds import threshold_by_youden
@@ -53,7 +55,7 @@ def measure_scores(
     if len(models) == 1:
         return common | next(iter(found.values()))
     parts = {part: {name: own[part] for name, own in found.items()} for part in next(iter(found.values()))}
-    return common | parts | {"comparisons": _comparisons(models)}
+    return common | parts | {"comparisons": _comparisons(models, threshold)}
 
 
 def _named(table: ScoreTable, n_resamples: int) -> str:
@@ -72,6 +74,7 @@ def _measured(table: ScoreTable, threshold: float | None, prevalence: float | No
         "n_positive": cases.n_positive,
         "metrics": {name: interval_json(value, DIGITS) for name, value in metrics.items()},
         "calibration": _calibration(table),
+        "decision_curve": _decision_curve(table, prevalence),
         "operating_points": {
             "youden" if threshold is None else "given": _operating_point(table, threshold, prevalence)
         },
@@ -101,9 +104,18 @@ def _calibration(table: ScoreTable) -> dict[str, Any] | None:
     }
 
 
+def _decision_curve(table: ScoreTable, prevalence: float | None) -> dict[str, Any] | None:
+    """Net benefit over thresholds, without intervals; None where the scores are no probabilities."""
+    if table.score.min() < 0 or table.score.max() > 1:
+        return None
+    curve = decision_curve(table.is_positive, table.score, prevalence=prevalence)
+    columns = {"thresholds": curve.thresholds, "net_benefit": curve.net_benefit, "treat_all": curve.treat_all}
+    return {name: values.round(DIGITS).tolist() for name, values in columns.items()}
+
+
 def _operating_point(table: ScoreTable, threshold: float | None, prevalence: float | None) -> dict[str, Any]:
     """Sensitivity and specificity with Wilson's interval, clustered where a patient may have several rows."""
-    cut = threshold_by_youden(table.is_positive, table.score).threshold if threshold is None else threshold
+    cut = _threshold(table, threshold)
     own = operating_point_metrics(table.is_positive, table.score, cut, prevalence)
     chosen = "these very cases: the figures are too good" if threshold is None else "given by the caller"
     return {
@@ -123,6 +135,10 @@ def _operating_point(table: ScoreTable, threshold: float | None, prevalence: flo
             "false_negative": own.n_false_negative,
         },
     }
+
+
+def _threshold(table: ScoreTable, given: float | None) -> float:
+    return threshold_by_youden(table.is_positive, table.score).threshold if given is None else given
 
 
 def _share(table: ScoreTable, is_right: NDArray[np.bool_], members: NDArray[np.bool_]) -> Interval:
@@ -153,8 +169,12 @@ def _or_none(measure: Callable[[], Interval]) -> Interval | None:
         return None
 
 
-def _comparisons(models: dict[str, ScoreTable]) -> list[dict[str, Any]]:
-    """DeLong's paired test of every two models on the patients that both answered; needs one row a patient and model."""
+def _comparisons(models: dict[str, ScoreTable], threshold: float | None) -> list[dict[str, Any]]:
+    """Every two models on the patients that both answered; needs one row a patient and model.
+
+    DeLong's paired test of the AUROCs, and McNemar's at the thresholds of the operating points.
+    """
+    cuts = {name: _threshold(own, threshold) for name, own in models.items()}
     found = []
     for (name_a, a), (name_b, b) in combinations(models.items(), 2):
         if (paired := _paired(a, b)) is None:
@@ -167,8 +187,20 @@ def _comparisons(models: dict[str, ScoreTable]) -> list[dict[str, Any]]:
                 "auroc_difference": interval_json(compared.difference, DIGITS),
                 "p_value": None if compared.p_value is None else float(f"{compared.p_value:.3g}"),
                 "test": DELONG,
+                **_mcnemar(*paired, cuts[name_a], cuts[name_b]),
             }
         )
+    return found
+
+
+def _mcnemar(a: ScoreTable, b: ScoreTable, cut_a: float, cut_b: float) -> dict[str, Any]:
+    """Of the sensitivities and of the specificities."""
+    is_right_a, is_right_b = (own.is_positive == (own.score >= cut) for own, cut in ((a, cut_a), (b, cut_b)))
+    found = {}
+    for name, members in (("sensitivity", a.is_positive), ("specificity", ~a.is_positive)):
+        test = mcnemar_test(is_right_a[members], is_right_b[members])
+        counts = {"only_first_right": test.n_only_a, "only_second_right": test.n_only_b}
+        found[f"mcnemar_{name}"] = {"p_value": float(f"{test.p_value:.3g}"), **counts, "is_exact": test.is_exact}
     return found
 
 

@@ -121,19 +121,26 @@ def _net_benefit_of_copies(
     cases: BinaryCases, thresholds: NDArray[np.float64], prevalence: float | None
 ) -> ManyStatistics:
     """Net benefit of every resample at every threshold, NaN where a stated prevalence meets an empty class."""
-    is_called = cases.score[:, np.newaxis] >= thresholds
-    called_positives = (is_called & cases.is_positive[:, np.newaxis]).astype(np.float64)
-    called_negatives = (is_called & ~cases.is_positive[:, np.newaxis]).astype(np.float64)
+    n_reached = np.searchsorted(thresholds, cases.score, side="right")  # thresholds that call each case
+    order = np.argsort(n_reached, kind="stable")
+    reached, starts = np.unique(n_reached[order], return_index=True)
+
+    def called(copies: NDArray[np.float64], members: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Copies of the members that each threshold calls, (r, t)."""
+        counts = np.zeros((len(copies), thresholds.size + 1))
+        counts[:, reached] = np.add.reduceat((copies * members)[:, order], starts, axis=1)
+        return counts[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
+
     odds = thresholds / (1 - thresholds)
 
     def statistics(copies: NDArray[np.float64]) -> NDArray[np.float64]:
         n = copies.sum(axis=1, keepdims=True)
         if prevalence is None:
-            return (copies @ called_positives - copies @ called_negatives * odds) / n
+            return (called(copies, cases.is_positive) - called(copies, ~cases.is_positive) * odds) / n
         n_positive = copies @ cases.is_positive[:, np.newaxis].astype(np.float64)
         is_defined = (n_positive > 0) & (n_positive < n)
-        found = copies @ called_positives / np.where(is_defined, n_positive, 1)
-        alarmed = copies @ called_negatives / np.where(is_defined, n - n_positive, 1)
+        found = called(copies, cases.is_positive) / np.where(is_defined, n_positive, 1)
+        alarmed = called(copies, ~cases.is_positive) / np.where(is_defined, n - n_positive, 1)
         return np.where(is_defined, prevalence * found - (1 - prevalence) * alarmed * odds, np.nan)
 
     return statistics
