@@ -5,6 +5,7 @@
     ├── WeightsError          one model is at fault: its task is disabled, the others work
     ├── BusyError             nothing is at fault: try again
     └── UsageError            the call is at fault (unknown task, wrong option)
+        └── TableError        a table of scores is at fault
 
 The sentences are message ids of the catalogues (core.i18n), so a page can show them in its reader's language. `got` is a short
 technical statement written by this program (numbers, tag keywords, UIDs of syntaxes); a tag value, file name or person's name
@@ -84,6 +85,32 @@ MESSAGES: dict[str, Message] = {
         mark("Install the weights again, then run the self-check."),
     ),
     "E_BUSY": Message(mark("The server is busy."), mark("A free place in the queue."), mark("Try again in a moment.")),
+    "E_TABLE": Message(
+        mark("The file cannot be read as a table."),
+        mark("A CSV file in UTF-8 with commas between its columns."),
+        mark("Save the table as CSV UTF-8 and try once more."),
+    ),
+    "E_COLUMN": Message(
+        mark("A column of the table is missing, or holds too many different names."),
+        mark(
+            "The columns label and score; patient, group and model may stand beside them. 200 groups and 20 models at most."
+        ),
+        mark("Name the columns as in the example: small letters, in the first row."),
+    ),
+    "E_ROW": Message(
+        mark("A row of the table lacks a value or has one that cannot be used."),
+        mark(
+            "In every row a label of 0 or 1, a finite number as score, and no gap in the columns patient, group and model."
+        ),
+        mark("Correct the named row; rows are counted from the first one below the head."),
+    ),
+    "E_CASES": Message(
+        mark("The scores of this table cannot be measured."),
+        mark(
+            "Positive and negative cases, at least two patients of each for every model, and one label for each patient."
+        ),
+        mark("Add cases of the missing class, or correct the labels."),
+    ),
     "E_USAGE": Message(
         mark("The request cannot be understood."),
         mark("One of the documented options."),
@@ -130,3 +157,10 @@ class UsageError(ScreeningError):
 
     def __init__(self, got: str = "") -> None:
         super().__init__("E_USAGE", got)
+
+
+class TableError(UsageError):
+    """A table of scores is at fault."""
+
+    def __init__(self, code: str, got: str = "") -> None:
+        ScreeningError.__init__(self, code, got)

@@ -1,6 +1,7 @@
 """Statistics of scores that lie in a table, whoever gave them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -13,10 +14,8 @@ from core.io.score_table import ScoreTable
 from core.metrics.bootstrap import bootstrap_by_copies
 from core.metrics.calibration import calibration_report
 from core.metrics.cases import binary_cases
-from core.metrics.decision_curve import decision_curve
 from core.metrics.delong import auroc_interval, auroc_of_copies, compare_aurocs
-from core.metrics.operating_point import operating_point_metrics
-from core.metrics.paired import mcnemar_test
+from core.metrics.operating_point import OperatingPointMetrics, operating_point_metrics
 from core.metrics.precision_recall import precision_recall_curve
 from core.metrics.proportions import Interval, clustered_wilson_interval
 from core.metrics.thresholds import threshold_by_youden
@@ -24,6 +23,41 @@ from core.metrics.thresholds import threshold_by_youden
 DIGITS = 6
 FEW = 20  # cases of a subgroup: fewer tell next to nothing
 DELONG, CLUSTERED = "DeLong", "DeLong, clustered by patient (Obuchowski 1997)"
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """The rows with one name in the column group.
+
+    Attributes:
+        n, n_positive: Rows, and those with a positive reference.
+        is_few: Fewer than `FEW` in a class.
+        auroc: None where a class has too few for any.
+    """
+
+    name: str
+    n: int
+    n_positive: int
+    is_few: bool
+    auroc: Interval | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the patients that both answered.
+
+    Attributes:
+        models: The first minus the second is the difference.
+        n: Patients.
+        aurocs: Of both, on these patients.
+        p_value: None where the difference has no variance.
+    """
+
+    models: tuple[str, str]
+    n: int
+    aurocs: tuple[Interval, Interval]
+    difference: Interval
+    p_value: float | None
 
 
 def measure_scores(
@@ -42,7 +76,7 @@ def measure_scores(
     Raises:
         UsageError: See `binary_cases`: both classes are needed, in the table and for every model.
     """
-    models = {"": table} if table.model is None else table.by(table.model)
+    models = models_of(table)
     found = {name: _measured(own, threshold, prevalence, n_resamples) for name, own in models.items()}
     first = next(iter(models.values()))
     common: dict[str, Any] = {
@@ -55,13 +89,21 @@ def measure_scores(
     if len(models) == 1:
         return common | next(iter(found.values()))
     parts = {part: {name: own[part] for name, own in found.items()} for part in next(iter(found.values()))}
-    return common | parts | {"comparisons": _comparisons(models, threshold)}
+    return common | parts | {"comparisons": [_comparison_json(own) for own in compare_models(models)]}
+
+
+def models_of(table: ScoreTable) -> dict[str, ScoreTable]:
+    """The rows of each model; without the column all rows, under an empty name."""
+    return {"": table} if table.model is None else table.by(table.model)
+
+
+def method_of(table: ScoreTable) -> str:
+    """How the interval of the AUROC is made."""
+    return DELONG if table.patient is None else CLUSTERED
 
 
 def _named(table: ScoreTable, n_resamples: int) -> str:
-    if n_resamples:
-        return f"bootstrap over patients, {n_resamples} resamples"
-    return DELONG if table.patient is None else CLUSTERED
+    return f"bootstrap over patients, {n_resamples} resamples" if n_resamples else method_of(table)
 
 
 def _measured(table: ScoreTable, threshold: float | None, prevalence: float | None, n_resamples: int) -> dict[str, Any]:
@@ -74,7 +116,6 @@ def _measured(table: ScoreTable, threshold: float | None, prevalence: float | No
         "n_positive": cases.n_positive,
         "metrics": {name: interval_json(value, DIGITS) for name, value in metrics.items()},
         "calibration": _calibration(table),
-        "decision_curve": _decision_curve(table, prevalence),
         "operating_points": {
             "youden" if threshold is None else "given": _operating_point(table, threshold, prevalence)
         },
@@ -104,26 +145,36 @@ def _calibration(table: ScoreTable) -> dict[str, Any] | None:
     }
 
 
-def _decision_curve(table: ScoreTable, prevalence: float | None) -> dict[str, Any] | None:
-    """Net benefit over thresholds, without intervals; None where the scores are no probabilities."""
-    if table.score.min() < 0 or table.score.max() > 1:
-        return None
-    curve = decision_curve(table.is_positive, table.score, prevalence=prevalence)
-    columns = {"thresholds": curve.thresholds, "net_benefit": curve.net_benefit, "treat_all": curve.treat_all}
-    return {name: values.round(DIGITS).tolist() for name, values in columns.items()}
+def measure_point(table: ScoreTable, cut: float, prevalence: float | None) -> OperatingPointMetrics:
+    """As `operating_point_metrics`; sensitivity, specificity and accuracy clustered where a patient may have several rows."""
+    own = operating_point_metrics(table.is_positive, table.score, cut, prevalence)
+    if table.patient is None:
+        return own
+    is_called = table.score >= cut
+    every = np.ones(is_called.size, bool)
+    return replace(
+        own,
+        sensitivity=_share(table, is_called, table.is_positive),
+        specificity=_share(table, ~is_called, ~table.is_positive),
+        accuracy=_share(table, is_called == table.is_positive, every),
+    )
+
+
+def _share(table: ScoreTable, is_right: NDArray[np.bool_], members: NDArray[np.bool_]) -> Interval:
+    assert table.patient is not None
+    return clustered_wilson_interval(is_right[members], table.patient[members])
 
 
 def _operating_point(table: ScoreTable, threshold: float | None, prevalence: float | None) -> dict[str, Any]:
-    """Sensitivity and specificity with Wilson's interval, clustered where a patient may have several rows."""
-    cut = _threshold(table, threshold)
-    own = operating_point_metrics(table.is_positive, table.score, cut, prevalence)
+    cut = threshold_by_youden(table.is_positive, table.score).threshold if threshold is None else threshold
+    own = measure_point(table, cut, prevalence)
     chosen = "these very cases: the figures are too good" if threshold is None else "given by the caller"
     return {
         "threshold": round(cut, DIGITS),
         "chosen_on": chosen,
         "prevalence": round(own.prevalence, DIGITS),
-        "sensitivity": interval_json(_share(table, table.score >= cut, table.is_positive), DIGITS),
-        "specificity": interval_json(_share(table, table.score < cut, ~table.is_positive), DIGITS),
+        "sensitivity": interval_json(own.sensitivity, DIGITS),
+        "specificity": interval_json(own.specificity, DIGITS),
         "ppv": interval_json(own.ppv, DIGITS),
         "npv": interval_json(own.npv, DIGITS),
         "lr_positive": interval_json(own.lr_positive, DIGITS),
@@ -137,29 +188,32 @@ def _operating_point(table: ScoreTable, threshold: float | None, prevalence: flo
     }
 
 
-def _threshold(table: ScoreTable, given: float | None) -> float:
-    return threshold_by_youden(table.is_positive, table.score).threshold if given is None else given
-
-
-def _share(table: ScoreTable, is_right: NDArray[np.bool_], members: NDArray[np.bool_]) -> Interval:
-    patients = np.arange(table.score.size) if table.patient is None else table.patient
-    return clustered_wilson_interval(is_right[members], patients[members])
+def measure_subgroups(table: ScoreTable) -> list[Subgroup]:
+    """AUROC of every group with its number of cases, by name; empty without the column."""
+    if table.group is None:
+        return []
+    found = []
+    for name, own in table.by(table.group).items():
+        if not (n := len(own.score)):
+            continue  # a group of another model
+        n_positive = int(own.is_positive.sum())
+        is_few = min(n_positive, n - n_positive) < FEW
+        auroc = _or_none(lambda own=own: _auroc(own, 0))  # type: ignore[misc]
+        found.append(Subgroup(name, n, n_positive, is_few, auroc))
+    return found
 
 
 def _subgroups(table: ScoreTable) -> dict[str, Any]:
-    """AUROC of every group with its number of cases; null where a class has too few."""
-    if table.group is None:
-        return {}
-    found = {}
-    for name, own in table.by(table.group).items():
-        n_positive = int(own.is_positive.sum())
-        found[name] = {
-            "n": len(own.score),
-            "n_positive": n_positive,
-            "is_few": min(n_positive, len(own.score) - n_positive) < FEW,
-            "auroc": interval_json(_or_none(lambda own=own: _auroc(own, 0)), DIGITS),  # type: ignore[misc]
+    """By name; the AUROC is null where a class has too few for any."""
+    return {
+        own.name: {
+            "n": own.n,
+            "n_positive": own.n_positive,
+            "is_few": own.is_few,
+            "auroc": interval_json(own.auroc, DIGITS),
         }
-    return found
+        for own in measure_subgroups(table)
+    }
 
 
 def _or_none(measure: Callable[[], Interval]) -> Interval | None:
@@ -169,39 +223,33 @@ def _or_none(measure: Callable[[], Interval]) -> Interval | None:
         return None
 
 
-def _comparisons(models: dict[str, ScoreTable], threshold: float | None) -> list[dict[str, Any]]:
-    """Every two models on the patients that both answered; needs one row a patient and model.
+def compare_models(models: dict[str, ScoreTable]) -> list[Comparison]:
+    """DeLong's paired test of every two models on the patients that both answered; needs one row a patient and model.
 
-    DeLong's paired test of the AUROCs, and McNemar's at the thresholds of the operating points.
+    Raises:
+        UsageError: A patient has one label for one model and another for the other.
     """
-    cuts = {name: _threshold(own, threshold) for name, own in models.items()}
     found = []
     for (name_a, a), (name_b, b) in combinations(models.items(), 2):
         if (paired := _paired(a, b)) is None:
             continue
-        compared = compare_aurocs(paired[0].is_positive, paired[0].score, paired[1].score)
-        found.append(
-            {
-                "models": [name_a, name_b],
-                "n": len(paired[0].score),
-                "auroc_difference": interval_json(compared.difference, DIGITS),
-                "p_value": None if compared.p_value is None else float(f"{compared.p_value:.3g}"),
-                "test": DELONG,
-                **_mcnemar(*paired, cuts[name_a], cuts[name_b]),
-            }
-        )
+        n_positive = int(paired[0].is_positive.sum())
+        if min(n_positive, len(paired[0].score) - n_positive) < 2:
+            continue  # too few in common to compare
+        own = compare_aurocs(paired[0].is_positive, paired[0].score, paired[1].score)
+        aurocs = (own.auroc_a, own.auroc_b)
+        found.append(Comparison((name_a, name_b), len(paired[0].score), aurocs, own.difference, own.p_value))
     return found
 
 
-def _mcnemar(a: ScoreTable, b: ScoreTable, cut_a: float, cut_b: float) -> dict[str, Any]:
-    """Of the sensitivities and of the specificities."""
-    is_right_a, is_right_b = (own.is_positive == (own.score >= cut) for own, cut in ((a, cut_a), (b, cut_b)))
-    found = {}
-    for name, members in (("sensitivity", a.is_positive), ("specificity", ~a.is_positive)):
-        test = mcnemar_test(is_right_a[members], is_right_b[members])
-        counts = {"only_first_right": test.n_only_a, "only_second_right": test.n_only_b}
-        found[f"mcnemar_{name}"] = {"p_value": float(f"{test.p_value:.3g}"), **counts, "is_exact": test.is_exact}
-    return found
+def _comparison_json(own: Comparison) -> dict[str, Any]:
+    return {
+        "models": list(own.models),
+        "n": own.n,
+        "auroc_difference": interval_json(own.difference, DIGITS),
+        "p_value": None if own.p_value is None else float(f"{own.p_value:.3g}"),
+        "test": DELONG,
+    }
 
 
 def _paired(a: ScoreTable, b: ScoreTable) -> tuple[ScoreTable, ScoreTable] | None:

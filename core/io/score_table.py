@@ -1,6 +1,7 @@
 """A table of scores that any model gave, read in one go: a million rows are usual."""
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.errors import UsageError
+from core.errors import TableError
 
 WANTED, OPTIONAL = ("label", "score"), ("patient", "group", "model")
+# More are a column of patients under the wrong name: nobody reads so many, and every two models are compared.
+MOST = {"group": 200, "model": 20}
 
 
 @dataclass(frozen=True)
@@ -64,37 +67,45 @@ class ScoreTable:
         )
 
 
-def read_scores(path: Path) -> ScoreTable:
-    """Read a CSV file with the columns label and score, and if there are patient, group and model; others are not read.
+def read_scores(source: Path | bytes) -> ScoreTable:
+    """Read a CSV table with the columns label and score, and if there are patient, group and model; others are not read.
+
+    Args:
+        source: A file, or what is in it.
 
     Raises:
-        UsageError: The file cannot be read as a table, a column is missing, or a row lacks a value, has a label that is neither 0
-            nor 1 or a score that is no finite number. A table with a bad row has no statistics: what is missing is rarely
-            missing at random.
+        TableError: It cannot be read as a table, a column is missing or names more than `MOST`, or a row lacks a value, has a
+            label that is neither 0 nor 1 or a score that is no finite number. A table with a bad row has no statistics: what is
+            missing is rarely missing at random.
     """
+    name = source.name if isinstance(source, Path) else "the file"  # the name of an upload may be that of a person
     try:
         table = pd.read_csv(
-            path,
+            source if isinstance(source, Path) else BytesIO(source),
             usecols=lambda name: name in WANTED + OPTIONAL,
             dtype=dict.fromkeys(OPTIONAL, str),  # 07 is another patient than 7
             encoding="utf-8-sig",
         )
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise UsageError(f"{path.name} cannot be read as a CSV table") from error
-    if missing := [name for name in WANTED if name not in table]:
-        raise UsageError(f"{path.name} has no column {', '.join(missing)}")
-    label, score = (pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64) for name in WANTED)
+        raise TableError("E_TABLE", f"{name} cannot be read as a CSV table") from error
+    if missing := [column for column in WANTED if column not in table]:
+        raise TableError("E_COLUMN", f"{name} has no column {', '.join(missing)}")
+    if table.empty:
+        raise TableError("E_ROW", f"{name} has no row below its head")
+    label, score = (pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64) for column in WANTED)
     _refuse(~np.isin(label, (0, 1)), "label that is neither 0 nor 1")
     _refuse(~np.isfinite(score), "score that is no finite number")
-    for name in [name for name in OPTIONAL if name in table]:
-        _refuse(table[name].isna().to_numpy(), f"row without a {name}")
+    for column in [column for column in OPTIONAL if column in table]:
+        _refuse(table[column].isna().to_numpy(), f"row without a {column}")
     patient = pd.factorize(table["patient"])[0].astype(np.int64) if "patient" in table else None
-    names = (Names.of(table[name]) if name in table else None for name in ("group", "model"))
-    return ScoreTable(label == 1, score, patient, *names)
+    group, model = (Names.of(table[column]) if column in table else None for column in MOST)
+    for column, names in (("group", group), ("model", model)):
+        if names is not None and len(names.known) > MOST[column]:
+            raise TableError("E_COLUMN", f"{len(names.known)} names in the column {column}, at most {MOST[column]}")
+    return ScoreTable(label == 1, score, patient, group, model)
 
 
 def _refuse(is_bad: NDArray[np.bool_], what: str) -> None:
     if is_bad.any():
-        raise UsageError(
-            f"{np.count_nonzero(is_bad)} of {is_bad.size} rows: a {what}; the first is row {np.argmax(is_bad) + 1}"
-        )
+        got = f"{np.count_nonzero(is_bad)} of {is_bad.size} rows: a {what}; the first is row {np.argmax(is_bad) + 1}"
+        raise TableError("E_ROW", got)

@@ -1,0 +1,177 @@
+"""Everything that can be shown of a table of scores, measured once for a table; what follows a threshold is measured anew."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from math import ceil, floor, log10
+
+import numpy as np
+
+from core.errors import TableError, UsageError
+from core.evaluation.score_curves import precision_recall_of_table, roc_of_table
+from core.evaluation.scores import (
+    FEW,
+    Comparison,
+    Subgroup,
+    compare_models,
+    measure_point,
+    measure_scores,
+    measure_subgroups,
+    method_of,
+    models_of,
+)
+from core.io.score_table import ScoreTable
+from core.metrics.calibration import CalibrationReport, calibration_report
+from core.metrics.confusion import ConfusionMatrix
+from core.metrics.histogram import ScoreHistogram, score_histogram
+from core.metrics.operating_point import OperatingPointMetrics
+from core.metrics.precision_recall import PrecisionRecallCurve
+from core.metrics.roc import RocCurve
+from core.metrics.thresholds import threshold_by_youden
+
+_STEPS = 1000  # of a slider over all scores, at most
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """One model of a table.
+
+    Attributes:
+        table: Its rows.
+        n_patients: As many as rows where the table names none.
+        youden: Threshold chosen on these very rows.
+        calibration: None where the scores are no probabilities.
+        subgroups: By name.
+    """
+
+    table: ScoreTable
+    n_patients: int
+    youden: float
+    roc: RocCurve
+    precision_recall: PrecisionRecallCurve
+    histogram: ScoreHistogram
+    calibration: CalibrationReport | None
+    subgroups: tuple[Subgroup, ...]
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return self.table.score.size
+
+    @property
+    def is_few(self) -> bool:
+        """Whether a class has fewer than `FEW` rows."""
+        return min(self.roc.n_positive, self.roc.n_negative) < FEW
+
+    @property
+    def prevalence(self) -> float:
+        """Share of positive rows."""
+        return self.roc.n_positive / self.n
+
+    def at(self, threshold: float | None, prevalence: float | None) -> OperatingPointMetrics:
+        """What a threshold does; None = Youden's, and the prevalence of these rows."""
+        return measure_point(self.table, self.youden if threshold is None else threshold, prevalence)
+
+
+@dataclass(frozen=True)
+class ThresholdScale:
+    """Thresholds that a slider offers.
+
+    Attributes:
+        low, high: All scores lie between them.
+        step: A power of ten.
+        digits: After the decimal point.
+    """
+
+    low: float
+    high: float
+    step: float
+    digits: int
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """A measured table.
+
+    Attributes:
+        models: By name; a table without the column has one without a name.
+        comparisons: Of every two models whose rows can be matched.
+        method: How the intervals of the AUROC are made.
+    """
+
+    table: ScoreTable
+    models: dict[str, ModelReport]
+    comparisons: tuple[Comparison, ...]
+    method: str
+
+    @property
+    def n_patients(self) -> int:
+        """Patients of all rows; as many as rows where the table names none."""
+        return _patients(self.table)
+
+    def to_json(self, threshold: float | None = None, prevalence: float | None = None) -> str:
+        """What `python -m core evaluate --scores scores.csv --json` writes.
+
+        Args:
+            threshold: Of all models; None = Youden's of each.
+            prevalence: None = that of the table.
+        """
+        options = {"--threshold": threshold, "--prevalence": prevalence}
+        given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+        command = shlex.join(["python", "-m", "core", "evaluate", "--scores", "scores.csv", *given])
+        found = measure_scores(self.table, threshold=threshold, prevalence=prevalence) | {"command": command}
+        return json.dumps(found, indent=2) + "\n"
+
+
+def report_scores(table: ScoreTable) -> ScoreReport:
+    """Measure a table.
+
+    Raises:
+        TableError: A class or its patients are too few for any model, or a patient has two labels.
+    """
+    try:
+        models = models_of(table)
+        reports = {name: _report(own) for name, own in models.items()}
+        return ScoreReport(table, reports, tuple(compare_models(models)), method_of(table))
+    except TableError:
+        raise
+    except UsageError as error:
+        raise TableError("E_CASES", error.got) from error
+
+
+def _report(table: ScoreTable) -> ModelReport:
+    cases = (table.is_positive, table.score)
+    return ModelReport(
+        table=table,
+        n_patients=_patients(table),
+        roc=roc_of_table(table),  # first: it refuses what cannot be measured
+        youden=threshold_by_youden(*cases).threshold,
+        precision_recall=precision_recall_of_table(table),
+        histogram=score_histogram(*cases),
+        calibration=calibration_report(*cases) if table.score.min() >= 0 and table.score.max() <= 1 else None,
+        subgroups=tuple(measure_subgroups(table)),
+    )
+
+
+def _patients(table: ScoreTable) -> int:
+    return table.score.size if table.patient is None else len(np.unique(table.patient))
+
+
+def confusion_of(point: OperatingPointMetrics) -> ConfusionMatrix:
+    """The counts behind a threshold."""
+    counts = [
+        [point.n_true_negative, point.n_false_positive],
+        [point.n_false_negative, point.n_true_positive],
+    ]
+    return ConfusionMatrix(np.array(counts, dtype=np.int64), ("negative", "positive"))
+
+
+def threshold_scale(table: ScoreTable) -> ThresholdScale:
+    """Round thresholds over all scores: steps of some hundredths of their spread, so that scores near 0 have enough of them."""
+    low, high = float(table.score.min()), float(table.score.max())
+    spread = max(float(table.score.std()) / 10, (high - low) / _STEPS) if high > low else 0.1 * (abs(low) or 1.0)
+    exponent = floor(log10(spread))
+    step, digits = 10.0**exponent, max(0, -exponent)
+    first, last = floor(low / step), ceil(high / step)
+    last = max(last, first + 1)  # equal scores
+    return ThresholdScale(round(first * step, digits), round(last * step, digits), step, digits)

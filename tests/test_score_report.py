@@ -1,0 +1,156 @@
+"""What is drawn of a table of scores: thin curves, bands that know patients, and the numbers of the command."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from core.errors import TableError
+from core.evaluation.score_curves import MOST_POINTS, precision_recall_of_table, roc_of_table
+from core.evaluation.score_report import confusion_of, report_scores, threshold_scale
+from core.evaluation.scores import compare_models, measure_scores
+from core.io.score_table import Names, ScoreTable, read_scores
+from core.metrics.precision_recall import precision_recall_curve
+from core.metrics.roc import roc_curve
+
+
+def drawn(n: int, seed: int = 0) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    rng = np.random.default_rng(seed)
+    is_positive = rng.random(n) < 0.3
+    return is_positive, 1 / (1 + np.exp(-rng.normal(is_positive * 1.5 - 1, 1)))
+
+
+def table_of(n: int, patients: NDArray[np.int64] | None = None) -> ScoreTable:
+    return ScoreTable(*drawn(n), patients, None, None)
+
+
+def repeated(table: ScoreTable, times: int) -> ScoreTable:
+    """Every row several times, as rows of one patient."""
+    rows = np.repeat(np.arange(table.score.size), times)
+    return ScoreTable(table.is_positive[rows], table.score[rows], rows, None, None)
+
+
+# --- curves ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_small_curve_is_drawn_whole() -> None:
+    table = table_of(300)
+    ours, expected = roc_of_table(table), roc_curve(table.is_positive, table.score)
+    for part in ("fpr", "tpr", "thresholds"):
+        np.testing.assert_array_equal(getattr(ours, part), getattr(expected, part))
+    assert ours.auroc == expected.auroc
+    recall = precision_recall_of_table(table)
+    np.testing.assert_array_equal(recall.precision, precision_recall_curve(table.is_positive, table.score).precision)
+
+
+@pytest.mark.parametrize("n", [3000, 200_000])
+def test_a_large_curve_is_thinned_without_a_visible_change(n: int) -> None:
+    table = table_of(n)
+    ours, recall = roc_of_table(table), precision_recall_of_table(table)
+    assert ours.fpr.size <= MOST_POINTS
+    assert recall.recall.size <= MOST_POINTS
+    assert (ours.fpr[0], ours.tpr[0], ours.fpr[-1], ours.tpr[-1]) == (0, 0, 1, 1)
+    full = precision_recall_curve(table.is_positive, table.score)
+    whole_tpr = np.append(0, np.cumsum(table.is_positive[np.argsort(-table.score)]) / table.is_positive.sum())
+    whole_fpr = np.append(0, np.cumsum(~table.is_positive[np.argsort(-table.score)]) / (~table.is_positive).sum())
+    # Along the way of the curve, because steps are vertical.
+    on_the_way = np.interp(whole_fpr + whole_tpr, ours.fpr + ours.tpr, ours.tpr)
+    assert np.abs(on_the_way - whole_tpr).max() < 0.003
+    whole, kept = (np.stack([own.recall, own.precision], axis=1) for own in (full, recall))
+    for point in whole[:: max(1, n // 3000)]:
+        assert np.abs(kept - point).max(axis=1).min() < 0.005
+    assert recall.average_precision == full.average_precision
+
+
+def test_the_band_is_that_of_cases() -> None:
+    table = table_of(1000)
+    ours, expected = roc_of_table(table), roc_curve(table.is_positive, table.score)
+    assert np.abs(ours.band_low - expected.band_low).max() < 0.02
+    assert np.abs(ours.band_high - expected.band_high).max() < 0.02
+    assert np.array_equal(ours.band_low, roc_of_table(table).band_low)
+
+
+def test_the_band_counts_patients() -> None:
+    """Every row four times tells nothing new: with patients the band stays as wide, without it would halve."""
+    table = table_of(600)
+    once, four = roc_of_table(table), roc_of_table(repeated(table, 4))
+    width = [np.mean(own.band_high - own.band_low) for own in (once, four)]
+    assert width[1] == pytest.approx(width[0], rel=0.08)
+    assert four.auroc.low == pytest.approx(once.auroc.low, abs=0.001)
+
+
+def test_resamples_without_a_class_do_no_harm() -> None:
+    is_positive = np.arange(40) < 4
+    table = ScoreTable(is_positive, np.linspace(1, 0, 40), np.arange(40) // 2, None, None)
+    curve = roc_of_table(table)
+    assert np.isfinite(curve.band_low).all()
+    assert (curve.band_low <= curve.band_high).all()
+
+
+# --- thresholds ------------------------------------------------------------------------------------------------------
+
+
+def test_a_point_is_that_of_the_command_whatever_the_patients() -> None:
+    table = repeated(table_of(200), 3)
+    found = measure_scores(table, threshold=0.4, prevalence=0.1)["operating_points"]["given"]
+    model = report_scores(table).models[""]
+    point = model.at(0.4, 0.1)
+    for name in ("sensitivity", "specificity", "ppv", "npv", "lr_positive", "lr_negative"):
+        own = getattr(point, name)
+        assert found[name] == {"value": round(own.value, 6), "ci": [round(own.low, 6), round(own.high, 6)]}
+    assert point.accuracy.low == pytest.approx(
+        report_scores(table_of(200)).models[""].at(0.4, 0.1).accuracy.low, abs=0.01
+    )
+    counts = found["counts"]
+    matrix = confusion_of(point).counts
+    assert matrix.tolist() == [
+        [counts["true_negative"], counts["false_positive"]],
+        [counts["false_negative"], counts["true_positive"]],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scores", "step"), [([0, 1] * 50, 0.01), ([0, 0.01] * 50, 0.0001), ([-50, 50] * 50, 1.0), ([7.0] * 100, 0.1)]
+)
+def test_thresholds_have_round_steps_over_all_scores(scores: list[float], step: float) -> None:
+    scale = threshold_scale(ScoreTable(np.arange(100) < 50, np.array(scores, float), None, None, None))
+    assert scale.step == pytest.approx(step)
+    assert scale.low <= min(scores) <= max(scores) <= scale.high
+    assert scale.low < scale.high
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_measured_is_refused_with_its_code() -> None:
+    with pytest.raises(TableError, match="two of each") as caught:
+        report_scores(ScoreTable(np.array([True, False]), np.array([0.2, 0.1]), None, None, None))
+    assert caught.value.code == "E_CASES"
+
+
+@pytest.mark.parametrize(("column", "most"), [("group", 200), ("model", 20)])
+def test_a_column_with_too_many_names_is_refused(column: str, most: int) -> None:
+    n = 10 * (most + 1)
+    table = pd.DataFrame({"label": np.arange(n) % 2, "score": 0.5, column: np.arange(n) % (most + 1)})
+    with pytest.raises(TableError, match=f"{most + 1} names in the column {column}, at most {most}"):
+        read_scores(table.to_csv(index=False).encode())
+    assert read_scores(table[table[column] > 0].to_csv(index=False).encode()).score.size == n - 10
+
+
+def test_an_upload_is_refused_without_a_name() -> None:
+    with pytest.raises(TableError, match="the file has no column score"):
+        read_scores(b"label\n1\n")
+
+
+def test_models_with_too_few_patients_in_common_are_not_compared() -> None:
+    is_positive, score = drawn(100)
+    a = ScoreTable(is_positive, score, np.arange(100), None, None)
+    b = ScoreTable(is_positive, score, np.append(0, np.arange(200, 299)), None, None)
+    assert compare_models({"a": a, "b": b}) == []
+
+
+def test_a_group_of_another_model_is_not_shown() -> None:
+    is_positive, score = drawn(200)
+    halves = Names(("x", "y"), np.arange(200) // 100)
+    report = report_scores(ScoreTable(is_positive, score, None, halves, halves))
+    assert [[own.name for own in model.subgroups] for model in report.models.values()] == [["x"], ["y"]]
