@@ -11,7 +11,7 @@ from core.figures.style import TEXT_PX, new_figure, patients_line, percent, plai
 from core.i18n import Translator
 from core.metrics.confusion import ConfusionMatrix
 from core.metrics.grading import GradingReport
-from core.metrics.proportions import wilson_interval
+from core.metrics.proportions import Interval, wilson_interval
 
 _CELL_PX = 90
 _TITLE_LINE_PX = 22
@@ -19,7 +19,9 @@ _AXIS_PX = 124  # both axis titles and the names, and the margin above the title
 _BLACK, _WHITE = "#000000", "#FFFFFF"  # on any colour one of the two has a contrast of at least 4.5
 
 
-def confusion_figure(matrix: ConfusionMatrix, label_names: Sequence[str], t: Translator, dark: bool) -> go.Figure:
+def confusion_figure(
+    matrix: ConfusionMatrix, label_names: Sequence[str], t: Translator, dark: bool, accuracy: Interval | None = None
+) -> go.Figure:
     """Counts with the per cent of their row (reference), first label at the top left; colour follows the per cent.
 
     Args:
@@ -27,20 +29,23 @@ def confusion_figure(matrix: ConfusionMatrix, label_names: Sequence[str], t: Tra
         label_names: What the reader calls each label, in the order of the matrix.
         t: The reader's words.
         dark: Theme.
+        accuracy: With an interval that knows which cases belong to one patient; None = every case is another patient.
     """
     title = [
         t("Confusion matrix"),
-        t("Accuracy {interval}", interval=with_interval(matrix.accuracy, t)),
+        t("Accuracy {interval}", interval=with_interval(accuracy or matrix.accuracy, t)),
         t("n = {n}, per cent of each row", n=matrix.n_cases),
     ]
-    return _draw(matrix, label_names, title, t, dark, are_independent=True)
+    return _draw(matrix, label_names, title, t, dark, are_independent=accuracy is None)
 
 
-def confusion_alt(matrix: ConfusionMatrix, label_names: Sequence[str], t: Translator) -> str:
+def confusion_alt(
+    matrix: ConfusionMatrix, label_names: Sequence[str], t: Translator, accuracy: Interval | None = None
+) -> str:
     """What `confusion_figure` shows, in words."""
     head = t(
         "Confusion matrix, accuracy {accuracy}, n = {n}.",
-        accuracy=with_interval(matrix.accuracy, t),
+        accuracy=with_interval(accuracy or matrix.accuracy, t),
         n=matrix.n_cases,
     )
     return " ".join([head, *_row_words(matrix, label_names, t)])

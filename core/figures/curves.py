@@ -17,6 +17,7 @@ from core.figures.style import (
     patients_line,
     plain,
     theme,
+    threshold_words,
     with_interval,
 )
 from core.i18n import Translator
@@ -54,7 +55,7 @@ def roc_figure(curve: RocCurve, t: Translator, dark: bool, point: OperatingPoint
         ),
     ]
     if point is not None:
-        label = t("Operating point {threshold}", threshold=number(point.threshold))
+        label = t("Operating point {threshold}", threshold=threshold_words(point.threshold))
         hover = _hover(
             label,
             t("Sensitivity {interval}", interval=with_interval(point.sensitivity, t)),
@@ -83,7 +84,7 @@ def roc_alt(curve: RocCurve, t: Translator, point: OperatingPointMetrics | None 
         return words
     return f"{words} " + t(
         "At the operating point {threshold} sensitivity is {sensitivity} and specificity {specificity}.",
-        threshold=number(point.threshold),
+        threshold=threshold_words(point.threshold),
         sensitivity=with_interval(point.sensitivity, t),
         specificity=with_interval(point.specificity, t),
     )
@@ -108,9 +109,8 @@ def precision_recall_figure(
             ),
         ),
     ]
-    if point is not None and point.n_true_positive + point.n_false_positive > 0:
-        precision = point.n_true_positive / (point.n_true_positive + point.n_false_positive)
-        label = t("Operating point {threshold}", threshold=number(point.threshold))
+    if point is not None and (precision := _precision(point)) is not None:
+        label = t("Operating point {threshold}", threshold=threshold_words(point.threshold))
         hover = _hover(
             label,
             t("Recall {interval}", interval=with_interval(point.sensitivity, t)),
@@ -129,13 +129,21 @@ def precision_recall_figure(
     return figure
 
 
-def precision_recall_alt(curve: PrecisionRecallCurve, t: Translator) -> str:
+def precision_recall_alt(curve: PrecisionRecallCurve, t: Translator, point: OperatingPointMetrics | None = None) -> str:
     """What `precision_recall_figure` shows, in words."""
-    return t(
+    words = t(
         "Precision-recall curve, average precision {average}, prevalence {prevalence}, {cases}.",
         average=with_interval(curve.average_precision, t, 3),
         prevalence=number(curve.prevalence),
         cases=cases_line(t, curve.n_positive, curve.n_negative),
+    )
+    if point is None or (precision := _precision(point)) is None:
+        return words
+    return f"{words} " + t(
+        "At the operating point {threshold} recall is {recall} and precision {precision}.",
+        threshold=threshold_words(point.threshold),
+        recall=with_interval(point.sensitivity, t),
+        precision=number(precision),
     )
 
 
@@ -242,6 +250,12 @@ def _band(curve: RocCurve, t: Translator, colours: Theme) -> go.Scatter:
 def _chance(x: list[float], y: list[float], t: Translator) -> go.Scatter:
     line = {"color": NEUTRAL, "width": 2, "dash": "dot"}
     return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", name=t("Chance"))
+
+
+def _precision(point: OperatingPointMetrics) -> float | None:
+    """Among the cases drawn, whatever prevalence was stated; None where nobody is called positive."""
+    called = point.n_true_positive + point.n_false_positive
+    return point.n_true_positive / called if called else None
 
 
 def _point(x: float, y: float, label: str, hover: str, colours: Theme) -> go.Scatter:

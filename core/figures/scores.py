@@ -16,11 +16,12 @@ from core.figures.style import (
     score_words,
     template,
     theme,
+    threshold_words,
     with_interval,
 )
 from core.i18n import Translator
 from core.metrics.histogram import ScoreHistogram, score_histogram
-from core.metrics.operating_point import operating_point_metrics
+from core.metrics.operating_point import OperatingPointMetrics, operating_point_metrics
 from core.metrics.proportions import Interval
 
 _BAR_HEIGHT_PX = 120
@@ -100,8 +101,15 @@ def score_distribution_figure(
     Raises:
         UsageError: See `core.metrics.cases.binary_cases`.
     """
-    histogram = score_histogram(y_true, y_score)
-    point = operating_point_metrics(y_true, y_score, threshold)
+    data = (score_histogram(y_true, y_score), operating_point_metrics(y_true, y_score, threshold))
+    return score_histogram_figure(*data, t, dark)
+
+
+def score_histogram_figure(
+    histogram: ScoreHistogram, point: OperatingPointMetrics, t: Translator, dark: bool
+) -> go.Figure:
+    """As `score_distribution_figure`, of what was counted and measured before."""
+    threshold = point.threshold
     traces = [
         _bars(histogram, is_positive=False, colour=NEGATIVE, name=t("Negative"), t=t),
         _bars(histogram, is_positive=True, colour=POSITIVE, name=t("Positive"), t=t),
@@ -118,18 +126,22 @@ def score_distribution_figure(
     figure.update_xaxes(title=t("Score"), range=[float(histogram.edges[0]), float(histogram.edges[-1])])
     figure.update_yaxes(title=t("Per cent of each class"), rangemode="tozero")
     figure.add_vline(x=threshold, line={"color": theme(dark).text, "width": 3, "dash": "dot"})
-    label = t("operating point {threshold}", threshold=number(threshold))
+    label = t("operating point {threshold}", threshold=threshold_words(threshold))
     _label(figure, threshold, 1.0, "bottom", label, TEXT_PX - 1)
     return figure
 
 
 def score_distribution_alt(y_true: ArrayLike, y_score: ArrayLike, threshold: float, t: Translator) -> str:
     """What `score_distribution_figure` shows, in words."""
-    point = operating_point_metrics(y_true, y_score, threshold)
+    return score_histogram_alt(operating_point_metrics(y_true, y_score, threshold), t)
+
+
+def score_histogram_alt(point: OperatingPointMetrics, t: Translator) -> str:
+    """What `score_histogram_figure` shows, in words."""
     return t(
         "Scores of both classes. At or above {threshold}: {positives} of the positive and {negatives} of the negative cases, "
         "{cases}.",
-        threshold=number(threshold),
+        threshold=threshold_words(point.threshold),
         positives=percent(point.sensitivity.value),
         negatives=percent(1 - point.specificity.value),
         cases=cases_line(t, point.n_positive, point.n_negative),

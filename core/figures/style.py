@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
+from math import floor, log10
 
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
@@ -147,6 +148,11 @@ def plain(text: str) -> str:
 def number(value: float, digits: int = 2) -> str:
     """A number with fixed digits and a typographic minus; a value that rounds to zero has no sign."""
     return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", _MINUS)
+
+
+def threshold_words(threshold: float) -> str:
+    """A threshold with two digits after the point; one near 0, where that would say little, with two that count."""
+    return number(threshold, 2 if threshold == 0 or abs(threshold) >= 0.1 else 1 - floor(log10(abs(threshold))))
 
 
 def score_words(score: float) -> str:
