@@ -30,10 +30,9 @@ class Entry:
 def sections() -> dict[str, list[Entry]]:
     """Sections with their entries; empty sections are left out."""
     tasks = [Entry(task.id, t(task.title), task.icon) for task in registry.tasks().values()]
-    measure: list[Entry] = []
     everything = {
         t("Screen"): [Entry("home", t("Home"), "home"), *tasks],
-        t("Measure"): measure,
+        t("Measure"): [Entry("evaluate", t("Evaluation"), "query_stats")],
         t("Record"): [Entry("manual", t("User manual"), "menu_book")],
     }
     there = {title: [entry for entry in entries if has_page(entry.file)] for title, entries in everything.items()}

@@ -54,7 +54,7 @@ def show_performance(view: TaskView, task: Task, manifest: Manifest) -> None:
         _show_distribution(task.id, cases, point.threshold)
     with right:
         recall = precision_recall_curve(cases.y_true, cases.y_score)
-        alt = precision_recall_alt(recall, words)
+        alt = precision_recall_alt(recall, words, point)
         show_chart(precision_recall_figure(recall, words, dark, point), f"{task.id}.pr", alt)
         _show_confusion(task, label, cases, point.threshold)
     report = calibration_report(cases.y_true, cases.y_score)

@@ -1,5 +1,7 @@
 """The words of this session: `t("English sentence", placeholder=...)` in the reader's language."""
 
+import re
+
 import streamlit as st
 
 from core.i18n import LANGUAGES, Translator, choose_language
@@ -21,6 +23,11 @@ def t(message: str, /, **values: object) -> str:
 def percent(share: float) -> str:
     """A share as whole per cent; the narrow space keeps number and sign on one line."""
     return f"{100 * share:.0f}\u202f%"
+
+
+def literal(text: str) -> str:
+    """Text from a file or a person, so that Streamlit shows its markdown instead of obeying it."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
 
 
 def settle_language() -> None:

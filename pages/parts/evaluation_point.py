@@ -1,0 +1,165 @@
+"""Headline figures of a model, and the one threshold that everything else follows."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from core.evaluation.score_report import ModelReport, ScoreReport, ThresholdScale, threshold_scale
+from core.evaluation.scores import DELONG
+from core.figures.style import number, threshold_words
+from core.metrics.operating_point import OperatingPointMetrics
+from core.metrics.proportions import Interval
+from pages.parts.method import show_rows
+from pages.parts.words import t
+
+_LEAST_PREVALENCE = 0.01  # per cent
+_DIGITS = 3
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the reader set.
+
+    Attributes:
+        threshold: None while it is Youden's.
+        prevalence: None while it is that of the table.
+        point: What follows.
+    """
+
+    threshold: float | None
+    prevalence: float | None
+    point: OperatingPointMetrics
+
+
+def show_point(report: ScoreReport, model: ModelReport, key: str) -> Chosen:
+    """Headline figures, slider, prevalence, and the table that follows them."""
+    _show_headline(report, model)
+    with st.container(border=True):
+        left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
+        with left:
+            threshold = _choose_threshold(model, key)
+        with right:
+            prevalence = _choose_prevalence(model, key)
+        chosen = Chosen(threshold, prevalence, model.at(threshold, prevalence))
+        _show_origin(threshold)
+        _show_measures(chosen.point)
+        _show_limits(model)
+    return chosen
+
+
+def _show_headline(report: ScoreReport, model: ModelReport) -> None:
+    columns = st.columns(5)
+    for column, (name, interval) in zip(
+        columns,
+        ((t("AUROC"), model.roc.auroc), (t("Average precision"), model.precision_recall.average_precision)),
+        strict=False,
+    ):
+        column.metric(name, number(interval.value, _DIGITS), _limits(interval), delta_color="off", delta_arrow="off")
+    if model.calibration is None:
+        columns[2].metric(t("Brier score"), "–", t("no probabilities"), delta_color="off", delta_arrow="off")
+    else:
+        beside = t("always the prevalence: {value}", value=number(model.calibration.brier_of_prevalence, _DIGITS))
+        value = number(model.calibration.brier_score, _DIGITS)
+        columns[2].metric(t("Brier score"), value, beside, delta_color="off", delta_arrow="off")
+    n_positive = t("{n} positive", n=f"{model.roc.n_positive:,}")
+    columns[3].metric("n", f"{model.n:,}", n_positive, delta_color="off", delta_arrow="off")
+    columns[4].metric(t("Patients"), "–" if model.table.patient is None else f"{model.n_patients:,}")
+    if report.method == DELONG:
+        st.caption(t("95 % interval of the AUROC: DeLong, every row another patient."))
+    else:
+        st.caption(t("95 % interval of the AUROC: DeLong, clustered by patient (Obuchowski 1997)."))
+
+
+def _choose_threshold(model: ModelReport, key: str) -> float | None:
+    """None while the slider stands where it started: its digits are fewer than those of Youden's threshold."""
+    scale = threshold_scale(model.table)
+    start = _start(model.youden, scale)
+    threshold = st.slider(
+        t("Threshold (Youden's on these very cases: {threshold})", threshold=threshold_words(model.youden)),
+        scale.low,
+        scale.high,
+        start,
+        scale.step,
+        format=f"%.{scale.digits}f",
+        key=f"{key}.threshold",
+        persist_state="session",
+    )
+    return None if threshold == start else round(float(threshold), scale.digits)
+
+
+def _start(youden: float, scale: ThresholdScale) -> float:
+    return min(max(round(youden, scale.digits), scale.low), scale.high)
+
+
+def _choose_prevalence(model: ModelReport, key: str) -> float | None:
+    start = min(max(round(100 * model.prevalence, 2), _LEAST_PREVALENCE), 100 - _LEAST_PREVALENCE)
+    prevalence = st.number_input(
+        t("Prevalence, %"),
+        _LEAST_PREVALENCE,
+        100 - _LEAST_PREVALENCE,
+        start,
+        1.0,
+        format="%.2f",
+        key=f"{key}.prevalence",
+        persist_state="session",
+    )
+    return None if prevalence == start else float(prevalence) / 100
+
+
+def _show_origin(threshold: float | None) -> None:
+    if threshold is None:
+        st.markdown(
+            ":orange[:material/warning:] "
+            + t(
+                "Youden's threshold was chosen on these very cases: sensitivity and specificity look better than they are."
+            )
+        )
+    else:
+        st.markdown(
+            ":material/tune: "
+            + t("A threshold set by hand. It counts only if it was fixed before these cases were seen.")
+        )
+
+
+def _show_measures(point: OperatingPointMetrics) -> None:
+    """Every figure of the threshold with its interval and the cases behind it."""
+    called = point.n_true_positive + point.n_false_positive
+    not_called = point.n_true_negative + point.n_false_negative
+    rows = [
+        (t("Sensitivity"), point.sensitivity, (point.n_true_positive, point.n_positive)),
+        (t("Specificity"), point.specificity, (point.n_true_negative, point.n_negative)),
+        (t("Positive predictive value"), point.ppv, (point.n_true_positive, called)),
+        (t("Negative predictive value"), point.npv, (point.n_true_negative, not_called)),
+        (t("Positive likelihood ratio"), point.lr_positive, None),
+        (t("Negative likelihood ratio"), point.lr_negative, None),
+    ]
+    cells = [(name, *_cells(interval), _counts(counts)) for name, interval, counts in rows]
+    show_rows([t("Statistic"), t("Value"), t("95 % interval"), t("Cases")], cells)
+    st.caption(
+        t(
+            "Predictive values hold at a prevalence of {prevalence} %: where fewer have the finding, fewer alarms are right.",
+            prevalence=number(100 * point.prevalence),
+        )
+    )
+
+
+def _show_limits(model: ModelReport) -> None:
+    if model.n_patients < model.n:
+        st.caption(
+            t(
+                "Several rows of one patient: the intervals of AUROC, its curve, sensitivity, specificity and accuracy know it; "
+                "the others take every row for another patient and are too narrow."
+            )
+        )
+
+
+def _cells(interval: Interval | None) -> tuple[str, str]:
+    return ("–", t("undefined")) if interval is None else (number(interval.value, _DIGITS), _limits(interval))
+
+
+def _limits(interval: Interval) -> str:
+    return f"{number(interval.low, _DIGITS)}–{number(interval.high, _DIGITS)}"
+
+
+def _counts(counts: tuple[int, int] | None) -> str:
+    return "" if counts is None else t("{part} of {whole}", part=f"{counts[0]:,}", whole=f"{counts[1]:,}")
