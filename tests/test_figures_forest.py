@@ -50,7 +50,6 @@ def test_points_and_whiskers_are_the_given_estimates() -> None:
     assert (list(sure.x), list(sure.y)) == ([0.78, 0.97], [0, 1])
     assert [x - down for x, down in zip(sure.x, sure.error_x.arrayminus, strict=True)] == pytest.approx([0.70, 0.95])
     assert [x + up for x, up in zip(sure.x, sure.error_x.array, strict=True)] == pytest.approx([0.86, 0.99])
-    assert sure.text == ("0.78 (0.70\u20130.86)", "0.97 (0.95\u20130.99)")
     assert (list(few.x), list(few.y)) == ([0.6], [2])
     assert drawn().layout.shapes[0].x0 == 0.84
 
@@ -65,20 +64,26 @@ def test_few_cases_are_hollow_and_said() -> None:
     )
 
 
-def test_every_group_has_its_number_of_cases_beside_its_name() -> None:
+def test_every_group_has_its_estimate_and_number_of_cases_beside_its_name() -> None:
     axis = drawn().layout.yaxis
     assert list(axis.tickvals) == [0, 1, 2, 3]
-    assert axis.ticktext[0].startswith("North<br>")
-    assert "n = 160, 40 pos." in axis.ticktext[0]
+    assert axis.ticktext[0] == "<b>North</b><br>0.78 (0.70\u20130.86)<br>n = 160, 40 pos."
+    assert axis.ticktext[3] == "<b>East</b><br>n = 10, 1 pos."
     assert list(axis.range) == [3.5, -0.5]  # the first row on top
 
 
-def test_labels_turn_inwards_at_the_ends() -> None:
-    sure, few = drawn().data
-    assert sure.textposition == ("top center", "top left")
-    assert few.textposition == ("top center",)
-    low = drawn(rows=[ForestRow("a", 40, 40, False, Interval(0.3, 0.2, 0.4))]).data[0]
-    assert low.textposition == ("top right",)
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("twenty letters exactl", "twenty letters exac\u2026"),
+        ("twenty letters exact", "twenty letters exact"),
+        ("臺北市立聯合醫院仁愛院區", "臺北市立聯合醫院仁\u2026"),
+        ("臺北院區", "臺北院區"),
+    ],
+)
+def test_a_long_name_is_cut_by_its_width(name: str, shown: str) -> None:
+    row = ForestRow(name, 40, 40, False, Interval(0.8, 0.7, 0.9))
+    assert drawn(rows=[row]).layout.yaxis.ticktext[0].startswith(f"<b>{shown}</b>")
 
 
 def test_the_axis_holds_every_whisker_and_chance() -> None:

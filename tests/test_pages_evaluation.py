@@ -218,7 +218,7 @@ def test_the_example_shows_models_groups_and_their_comparison(language: str) -> 
         app, "Lowest first. Fewer than {few} positive or negative rows are too few to tell anything.", language, few=FEW
     )
     assert len(app.get("plotly_chart")) == 6
-    assert app.table[-1].value.iloc[0, -1] == "< 0.001"
+    assert app.table[-1].value.iloc[0, -1] == "<\u202f0.001"
 
 
 def test_each_model_has_its_own_figures_and_threshold() -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from unicodedata import east_asian_width
 
 import plotly.graph_objects as go
 
@@ -10,10 +12,9 @@ from core.figures.style import NEUTRAL, TEXT_PX, cases_line, new_figure, number,
 from core.i18n import Translator
 from core.metrics.proportions import Interval
 
-_ROW_PX = 58
+_ROW_PX = 68
 _AROUND_PX = 190  # title, axis and legend
-_LONGEST = 22  # letters of a name that half a page has room for; the whole one stands in the hover label
-_EDGE = 0.25  # share of the axis
+_WIDEST = 20  # letters of a name that half a page has room for; the whole one stands in the hover label
 _SPARE = 0.02  # of the axis beside the outermost limits
 
 
@@ -59,7 +60,7 @@ def forest_figure(rows: Sequence[ForestRow], overall: Interval, t: Translator, d
     ):
         own = [(place, row, auroc) for place, row, auroc in drawn if row.is_few is is_few]
         if own:
-            traces.append(_points(own, name, colour, symbol, least, t))
+            traces.append(_points(own, name, colour, symbol, t))
     title = [
         t("AUROC of each group"),
         t("All cases {interval}", interval=with_interval(overall, t, 3)),
@@ -68,7 +69,12 @@ def forest_figure(rows: Sequence[ForestRow], overall: Interval, t: Translator, d
     figure = new_figure(traces, dark, title, _AROUND_PX + _ROW_PX * len(rows))
     figure.update_xaxes(title="AUROC", range=[least - _SPARE, 1 + _SPARE])
     figure.update_yaxes(
-        range=[len(rows) - 0.5, -0.5], tickvals=list(range(len(rows))), ticktext=ticks, showgrid=False, zeroline=False
+        range=[len(rows) - 0.5, -0.5],
+        tickvals=list(range(len(rows))),
+        ticktext=ticks,
+        tickfont={"size": TEXT_PX - 2},
+        showgrid=False,
+        zeroline=False,
     )
     figure.add_vline(x=overall.value, line={"color": colours.text, "width": 2, "dash": "dot"})
     figure.update_layout(showlegend=True, legend={"y": -80 / (_ROW_PX * len(rows))})
@@ -93,10 +99,8 @@ def _check(rows: Sequence[ForestRow]) -> None:
 
 
 def _points(
-    rows: list[tuple[int, ForestRow, Interval]], name: str, colour: str, symbol: str, least: float, t: Translator
+    rows: list[tuple[int, ForestRow, Interval]], name: str, colour: str, symbol: str, t: Translator
 ) -> go.Scatter:
-    """Points of one kind, each under its numbers, which turn inwards near an end of the axis so that they are not cut."""
-    places = [(auroc.value - least) / (1 - least) for _, _, auroc in rows]
     return go.Scatter(
         x=[auroc.value for _, _, auroc in rows],
         y=[place for place, _, _ in rows],
@@ -106,21 +110,12 @@ def _points(
             "arrayminus": [auroc.value - auroc.low for _, _, auroc in rows],
             "thickness": 2,
         },
-        mode="markers+text",
+        mode="markers",
         marker={"size": 11, "symbol": symbol, "color": colour, "line": {"width": 2, "color": colour}},
         name=name,
-        text=[_short(auroc) for _, _, auroc in rows],
-        textposition=[f"top {_turn(place)}" for place in places],
-        textfont={"size": TEXT_PX - 1},
-        cliponaxis=False,
         hovertext=[_row_words(row, plain(row.name), t) for _, row, _ in rows],
         hovertemplate="%{hovertext}<extra></extra>",
     )
-
-
-def _turn(place: float) -> str:
-    """To which side of its point a label stands; plotly's "left" ends there."""
-    return "right" if place < _EDGE else "left" if place > 1 - _EDGE else "center"
 
 
 def _short(auroc: Interval) -> str:
@@ -135,9 +130,18 @@ def _row_words(row: ForestRow, name: str, t: Translator) -> str:
 
 
 def _tick(row: ForestRow, t: Translator) -> str:
-    name = row.name if len(row.name) <= _LONGEST else row.name[: _LONGEST - 1] + "\u2026"
+    """Name, estimate and cases in three lines: beside the points there is no room for them on half a page."""
     cases = t("n = {n}, {n_positive} pos.", n=row.n_positive + row.n_negative, n_positive=row.n_positive)
-    return f"{plain(name)}<br><span style='font-size:{TEXT_PX - 2}px'>{cases}</span>"
+    lines = [f"<b>{plain(_cut(row.name))}</b>", *([] if row.auroc is None else [_short(row.auroc)]), cases]
+    return "<br>".join(lines)
+
+
+def _cut(name: str) -> str:
+    """The beginning of a long name; a Chinese or Korean letter is as wide as two others."""
+    widths = list(accumulate(2 if east_asian_width(letter) in "WF" else 1 for letter in name))
+    if not widths or widths[-1] <= _WIDEST:
+        return name
+    return name[: sum(width < _WIDEST for width in widths)] + "\u2026"
 
 
 def _say_too_few(figure: go.Figure, place: int, t: Translator) -> None:

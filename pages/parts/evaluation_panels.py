@@ -108,4 +108,4 @@ def _show_comparisons(report: ScoreReport) -> None:
 def _p_words(p_value: float | None) -> str:
     if p_value is None:
         return "–"
-    return "< 0.001" if p_value < 0.001 else number(p_value, 3)
+    return "<\u202f0.001" if p_value < 0.001 else number(p_value, 3)

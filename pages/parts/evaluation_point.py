@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.evaluation.score_report import ModelReport, ScoreReport, ThresholdScale, threshold_scale
 from core.evaluation.scores import DELONG
@@ -55,12 +56,7 @@ def _show_headline(report: ScoreReport, model: ModelReport) -> None:
         strict=False,
     ):
         column.metric(name, number(interval.value, _DIGITS), _limits(interval), delta_color="off", delta_arrow="off")
-    if model.calibration is None:
-        columns[2].metric(t("Brier score"), "–", t("no probabilities"), delta_color="off", delta_arrow="off")
-    else:
-        beside = t("always the prevalence: {value}", value=number(model.calibration.brier_of_prevalence, _DIGITS))
-        value = number(model.calibration.brier_score, _DIGITS)
-        columns[2].metric(t("Brier score"), value, beside, delta_color="off", delta_arrow="off")
+    _show_brier(columns[2], model)
     n_positive = t("{n} positive", n=f"{model.roc.n_positive:,}")
     columns[3].metric("n", f"{model.n:,}", n_positive, delta_color="off", delta_arrow="off")
     columns[4].metric(t("Patients"), "–" if model.table.patient is None else f"{model.n_patients:,}")
@@ -68,6 +64,22 @@ def _show_headline(report: ScoreReport, model: ModelReport) -> None:
         st.caption(t("95 % interval of the AUROC: DeLong, every row another patient."))
     else:
         st.caption(t("95 % interval of the AUROC: DeLong, clustered by patient (Obuchowski 1997)."))
+
+
+def _show_brier(column: DeltaGenerator, model: ModelReport) -> None:
+    if model.calibration is None:
+        column.metric(t("Brier score"), "–", t("no probabilities"), delta_color="off", delta_arrow="off")
+        return
+    column.metric(
+        t("Brier score"),
+        number(model.calibration.brier_score, _DIGITS),
+        t("baseline {value}", value=number(model.calibration.brier_of_prevalence, _DIGITS)),
+        delta_color="off",
+        delta_arrow="off",
+        help=t(
+            "Mean squared error of the probabilities; lower is better. Baseline: the prevalence stated for every case."
+        ),
+    )
 
 
 def _choose_threshold(model: ModelReport, key: str) -> float | None:
