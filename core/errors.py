@@ -91,7 +91,7 @@ MESSAGES: dict[str, Message] = {
         mark("Save the table as CSV UTF-8 and try once more."),
     ),
     "E_COLUMN": Message(
-        mark("A column of the table is missing, or holds too many different names."),
+        mark("A column of the table is missing or there twice, or holds too many different names."),
         mark(
             "The columns label and score; patient, group and model may stand beside them. 200 groups and 20 models at most."
         ),
@@ -102,7 +102,9 @@ MESSAGES: dict[str, Message] = {
         mark(
             "In every row a label of 0 or 1, a finite number as score, and no gap in the columns patient, group and model."
         ),
-        mark("Correct the named row; rows are counted from the first one below the head."),
+        mark(
+            "Correct the named row; rows are counted from the first one below the head. A value with a comma needs quotes."
+        ),
     ),
     "E_CASES": Message(
         mark("The scores of this table cannot be measured."),

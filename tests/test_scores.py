@@ -60,6 +60,18 @@ def test_columns_come_back_whatever_their_order_and_company(tmp_path: Path) -> N
         ("label,score\n1,0.5\n0,\n", "1 of 2 rows: a score that is no finite number; the first is row 2"),
         ("label,score\n1,inf\n0,1\n", "a score that is no finite number; the first is row 1"),
         ("label,score,patient\n1,0.5,a\n0,0.5,\n", "a row without a patient; the first is row 2"),
+        (
+            "label,score\n0,1,0.7\n1,0,0.3\n",
+            "a row with more values than the 2 columns of the head; the first is row 1",
+        ),
+        (
+            "label,score,group\n0,0.7,a\n\n1,0.3,b, c\n",
+            "more values than the 3 columns of the head; the first is row 2",
+        ),
+        ("a," * 3_000_000 + "label,score\n", "3000002 columns"),
+        ("label\n" + "1," * 3_000_000, "more values than the 1 columns"),
+        ("label,score,label\n1,0.5,0\n", "more than one column label"),
+        ("label;score\n1;0.5\n", "no column label, score"),
         ('label,score\n"1,0.5\n0,0.4\n', "cannot be read|no column|neither 0 nor 1"),
         ("label,score\n1,0.5\n1,0.6\n", "both classes are needed"),
     ],
@@ -67,6 +79,12 @@ def test_columns_come_back_whatever_their_order_and_company(tmp_path: Path) -> N
 def test_a_bad_table_is_refused_with_its_first_bad_row(tmp_path: Path, content: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         measure_scores(read(tmp_path, content))
+
+
+def test_a_column_that_turns_to_words_late_is_refused_without_a_warning(tmp_path: Path) -> None:
+    table = "label,score\n" + "0,0.5\n" * 400_000 + "x,0.5\n" + "1,0.5\n" * 400_000
+    with pytest.raises(UsageError, match="1 of 800001 rows: a label that is neither 0 nor 1; the first is row 400001"):
+        read(tmp_path, table)
 
 
 def test_bytes_that_are_no_table_are_refused(tmp_path: Path) -> None:

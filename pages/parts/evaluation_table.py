@@ -26,7 +26,7 @@ def show_columns(*, is_open: bool) -> None:
             st.markdown(f"**{t('Columns')}**")
             show_rows([t("Column"), t("Needed"), t("Meaning")], _columns())
             st.caption(
-                t("One row a case, CSV in UTF-8, the names of the columns in the first row; others are not read.")
+                t("One row a case, CSV in UTF-8, the names of the columns in the first row; others are not kept.")
             )
         with right:
             _show_example()
