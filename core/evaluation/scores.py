@@ -14,8 +14,10 @@ from core.io.score_table import ScoreTable
 from core.metrics.bootstrap import bootstrap_by_copies
 from core.metrics.calibration import calibration_report
 from core.metrics.cases import binary_cases
+from core.metrics.decision_curve import decision_curve
 from core.metrics.delong import auroc_interval, auroc_of_copies, compare_aurocs
 from core.metrics.operating_point import OperatingPointMetrics, operating_point_metrics
+from core.metrics.paired import mcnemar_test
 from core.metrics.precision_recall import precision_recall_curve
 from core.metrics.proportions import Interval, clustered_wilson_interval
 from core.metrics.thresholds import threshold_by_youden
@@ -89,7 +91,9 @@ def measure_scores(
     if len(models) == 1:
         return common | next(iter(found.values()))
     parts = {part: {name: own[part] for name, own in found.items()} for part in next(iter(found.values()))}
-    return common | parts | {"comparisons": [_comparison_json(own) for own in compare_models(models)]}
+    cuts = {name: _threshold(own, threshold) for name, own in models.items()}
+    comparisons = [_comparison_json(own) | _mcnemar(models, cuts, own.models) for own in compare_models(models)]
+    return common | parts | {"comparisons": comparisons}
 
 
 def models_of(table: ScoreTable) -> dict[str, ScoreTable]:
@@ -116,6 +120,7 @@ def _measured(table: ScoreTable, threshold: float | None, prevalence: float | No
         "n_positive": cases.n_positive,
         "metrics": {name: interval_json(value, DIGITS) for name, value in metrics.items()},
         "calibration": _calibration(table),
+        "decision_curve": _decision_curve(table, prevalence),
         "operating_points": {
             "youden" if threshold is None else "given": _operating_point(table, threshold, prevalence)
         },
@@ -145,6 +150,15 @@ def _calibration(table: ScoreTable) -> dict[str, Any] | None:
     }
 
 
+def _decision_curve(table: ScoreTable, prevalence: float | None) -> dict[str, Any] | None:
+    """Net benefit over thresholds, without intervals; None where the scores are no probabilities."""
+    if table.score.min() < 0 or table.score.max() > 1:
+        return None
+    curve = decision_curve(table.is_positive, table.score, prevalence=prevalence)
+    columns = {"thresholds": curve.thresholds, "net_benefit": curve.net_benefit, "treat_all": curve.treat_all}
+    return {name: values.round(DIGITS).tolist() for name, values in columns.items()}
+
+
 def measure_point(table: ScoreTable, cut: float, prevalence: float | None) -> OperatingPointMetrics:
     """As `operating_point_metrics`; sensitivity, specificity and accuracy clustered where a patient may have several rows."""
     own = operating_point_metrics(table.is_positive, table.score, cut, prevalence)
@@ -165,8 +179,12 @@ def _share(table: ScoreTable, is_right: NDArray[np.bool_], members: NDArray[np.b
     return clustered_wilson_interval(is_right[members], table.patient[members])
 
 
+def _threshold(table: ScoreTable, given: float | None) -> float:
+    return threshold_by_youden(table.is_positive, table.score).threshold if given is None else given
+
+
 def _operating_point(table: ScoreTable, threshold: float | None, prevalence: float | None) -> dict[str, Any]:
-    cut = threshold_by_youden(table.is_positive, table.score).threshold if threshold is None else threshold
+    cut = _threshold(table, threshold)
     own = measure_point(table, cut, prevalence)
     chosen = "these very cases: the figures are too good" if threshold is None else "given by the caller"
     return {
@@ -250,6 +268,20 @@ def _comparison_json(own: Comparison) -> dict[str, Any]:
         "p_value": None if own.p_value is None else float(f"{own.p_value:.3g}"),
         "test": DELONG,
     }
+
+
+def _mcnemar(models: dict[str, ScoreTable], cuts: dict[str, float], names: tuple[str, str]) -> dict[str, Any]:
+    """McNemar's test of the sensitivities and of the specificities at the thresholds of the operating points."""
+    paired = _paired(*(models[name] for name in names))
+    assert paired is not None
+    is_positive = paired[0].is_positive
+    is_right = [is_positive == (own.score >= cuts[name]) for own, name in zip(paired, names, strict=True)]
+    found = {}
+    for name, members in (("sensitivity", is_positive), ("specificity", ~is_positive)):
+        test = mcnemar_test(is_right[0][members], is_right[1][members])
+        counts = {"only_first_right": test.n_only_a, "only_second_right": test.n_only_b}
+        found[f"mcnemar_{name}"] = {"p_value": float(f"{test.p_value:.3g}"), **counts, "is_exact": test.is_exact}
+    return found
 
 
 def _paired(a: ScoreTable, b: ScoreTable) -> tuple[ScoreTable, ScoreTable] | None:
