@@ -134,8 +134,13 @@ class _Clock:
 
 
 def _target(manifest: Manifest, point: OperatingPoint) -> Target:
-    """From one row of the output to the score that the operating point is compared with, before the sigmoid."""
+    """From one row of the output to the score that the operating point is compared with, before the sigmoid.
+
+    Of a segmenter, whose output holds many, the mean of those that are called.
+    """
     explained, cut = registry.part(manifest.task, "network").explained, manifest.cut(point.label)
+    if registry.task(manifest.task).kind == "segmenter":
+        return lambda row: explained(row, cut, point.threshold)
     return lambda row: explained(row, cut)
 
 

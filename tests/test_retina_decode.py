@@ -208,23 +208,23 @@ def test_scores_are_the_probabilities_of_the_masks() -> None:
     assert scores(output)[0].numpy() == pytest.approx(wanted, abs=1e-6)
 
 
-@pytest.mark.parametrize("cut", [0, 1])
-def test_explained_score_is_the_mean_logit_where_the_label_is_predicted(cut: int) -> None:
+@pytest.mark.parametrize(("cut", "threshold"), [(0, 0.5), (1, 0.3), (1, 0.9)])
+def test_explained_score_is_the_mean_logit_where_the_label_is_called(cut: int, threshold: float) -> None:
     values = np.random.default_rng(6).normal(-1, 2, (2, 30, 30)).astype(np.float32)
     row = torch.from_numpy(values).requires_grad_()
-    score = explained(row, cut)
-    own = values[cut]
-    assert float(score.detach()) == pytest.approx(own[own > 0].mean(), rel=1e-4)
+    score = explained(row, cut, threshold)
+    own, called = values[cut], values[cut] >= np.log(threshold / (1 - threshold))
+    assert float(score.detach()) == pytest.approx(own[called].mean(), rel=1e-4)
     (gradient,) = torch.autograd.grad(score, row)
-    assert gradient[cut].numpy() == pytest.approx(np.where(own > 0, 1 / (own > 0).sum(), 0), rel=1e-5)
+    assert gradient[cut].numpy() == pytest.approx(np.where(called, 1 / called.sum(), 0), rel=1e-5)
     assert not gradient[1 - cut].any()
 
 
-def test_nothing_is_explained_where_nothing_is_predicted() -> None:
+def test_nothing_is_explained_where_nothing_is_called() -> None:
     row = torch.full((2, 8, 8), -1.0)
     row[1] = 2.0
     row.requires_grad_()
-    score = explained(row, 0)
+    score = explained(row, 0, 0.5)
     assert float(score.detach()) == 0
     (gradient,) = torch.autograd.grad(score, row)
     assert not gradient.any()

@@ -23,6 +23,7 @@ from core.training.graded import graded
 from core.training.masks import areas, evidence, segmented
 from core.training.pack import Pack
 from core.training.weights_folder import (
+    BOXES_LIMIT,
     changelog,
     history,
     provenance,
@@ -69,10 +70,11 @@ def publish(
     network = answers.network(fitted[fold])
     facts, validation = json.loads(str(pack.facts[0])), pack.folds == fold
     if pack.has_boxes:
-        content, dtype = serialise(
-            network,
-            lambda own: headline(answers.boxes(own, template["labels"], validation & pack.is_boxed, ~validation)),
-        )
+
+        def figures(own: Any) -> Any:
+            return headline(answers.boxes(own, template["labels"], validation & pack.is_boxed, ~validation))
+
+        content, dtype = serialise(network, figures, BOXES_LIMIT)
         held_out = detected(template["labels"], pack, answers, network, fold, facts, recipe.seed)
     elif pack.label_maps.size:
         content, dtype = serialise(network, lambda own: areas(evidence(answers, learn, pack, own, validation)))

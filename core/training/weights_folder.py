@@ -23,14 +23,18 @@ from core.training.pack import Pack
 Figures = NDArray[np.float64]
 Dtype = Literal["float32", "float16"]
 HALF_PRECISION_LIMIT = 0.001
+BOXES_LIMIT = 0.01  # of figures of boxes, which jump where rounding swaps two of nearly the same score
 
 
-def serialise(network: torch.nn.Module, measure: Callable[[torch.nn.Module], Figures]) -> tuple[bytes, Dtype]:
-    """The weights in half precision when no figure moves by 0.001, else in single.
+def serialise(
+    network: torch.nn.Module, measure: Callable[[torch.nn.Module], Figures], limit: float = HALF_PRECISION_LIMIT
+) -> tuple[bytes, Dtype]:
+    """The weights in half precision when no figure moves by `limit`, else in single.
 
     Args:
         network: Gets the rounded weights where they are good enough.
         measure: Its scores on validation cases, or what is reported of them.
+        limit: What a figure may move.
     """
     before = measure(network)
     state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
@@ -38,7 +42,7 @@ def serialise(network: torch.nn.Module, measure: Callable[[torch.nn.Module], Fig
     network.load_state_dict(
         {name: value.float() if value.is_floating_point() else value for name, value in half.items()}
     )
-    if float(np.abs(measure(network) - before).max()) < HALF_PRECISION_LIMIT:
+    if float(np.abs(measure(network) - before).max()) < limit:
         return save({name: value.contiguous() for name, value in half.items()}), "float16"
     network.load_state_dict(state)
     return save({name: value.contiguous() for name, value in state.items()}), "float32"

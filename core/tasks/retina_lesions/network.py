@@ -113,14 +113,16 @@ def scores(output: Tensor) -> Tensor:
     return torch.sigmoid(output.float())
 
 
-def explained(row: Tensor, cut: int) -> Tensor:
-    """The score that explanations explain, from one row of the output: the mean logit of a label where it is predicted.
+def explained(row: Tensor, cut: int, threshold: float) -> Tensor:
+    """The score that explanations explain, from one row of the output: the mean logit of a label where it is called.
 
-    Nothing to explain, and so no positive evidence, where it is predicted nowhere.
+    Nothing to explain, and so no positive evidence, where it is called nowhere.
 
     Args:
         row: Logits, (2, H, W).
         cut: Place of the label.
+        threshold: Probability from which on a pixel is called.
     """
     logits = row[cut]
-    return logits.mul(logits.detach() > 0).sum() / max(1, int((logits > 0).sum()))
+    is_called = torch.sigmoid(logits.detach()) >= threshold
+    return logits.mul(is_called).sum() / max(1, int(is_called.sum()))
