@@ -237,6 +237,20 @@ def test_threshold_is_chosen_on_validation_and_measured_on_held_out_films(
         assert point.specificity.value == pytest.approx((score < point.threshold)[~is_there].mean(), abs=1e-6)
 
 
+def test_a_finding_that_validation_cannot_tell_from_chance_is_never_called(tmp_path: Path) -> None:
+    """The second label's rectangle is as bright as the rest of its film, so that nothing tells who has it."""
+    pack = films()
+    x0, y0, x1, y1 = map(int, PLACES[1])
+    images = pack.images.copy()
+    noise = np.random.default_rng(5).integers(60, 120, images.shape).astype(np.uint8)
+    images[:, y0 - 4 : y1 + 4, x0 - 4 : x1 + 4] = noise[:, y0 - 4 : y1 + 4, x0 - 4 : x1 + 4]
+    first, second = published(tmp_path / "tiny", replace(pack, images=images)).operating_points
+    assert first.threshold < 1
+    assert "sum of sensitivity" in first.chosen_for
+    assert (second.threshold, second.sensitivity.value, second.specificity.value) == (1.0, 0.0, 1.0)
+    assert "no better than chance" in second.chosen_for
+
+
 def test_films_without_a_label_choose_no_threshold(tmp_path: Path) -> None:
     pack = films()
     boxes = [

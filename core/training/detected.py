@@ -18,6 +18,7 @@ from core.training.held_out import HeldOut, operating_point
 from core.training.pack import Pack
 
 CHOICE = "youden"
+CHANCE = 0.5
 PREFIX = "mean_box_"
 WORDED_NOTE = "against all other images; DeLong's interval, clustered by patient"
 _NOTES = {"": "bootstrap by patient", PREFIX: "every image answered by the mean box of the training images"}
@@ -45,7 +46,8 @@ def detected(
     """Evidence, figures and operating points of a detector.
 
     An operating point is about presence, the highest score of a finding in an image: chosen on the validation fold, measured on
-    the held-out images. Images that only words are known of give the AUROC of presence and nothing else.
+    the held-out images. A finding whose AUROC on the validation fold may be that of chance is never called. Images that
+    only words are known of give the AUROC of presence and nothing else.
 
     Args:
         labels: In the order of their numbers.
@@ -98,7 +100,8 @@ def _point(test: BoxEvidence, validation: BoxEvidence, place: int, data: str, se
         if is_there.all() or not is_there.any():
             raise UsageError(f"{is_there.sum()} of {len(is_there)} {name} images hold {label}: both kinds are needed")
     chosen_on, measured_on = ((y.astype(np.float64), s) for y, s in (validation.presence(place), test.presence(place)))
-    return operating_point((label, label, CHOICE), chosen_on, measured_on, data, seed)
+    tells = auroc_interval(*chosen_on, validation.patients).low > CHANCE
+    return operating_point((label, label, CHOICE if tells else "never"), chosen_on, measured_on, data, seed)
 
 
 def _metrics(labels: Sequence[str], report: DetectionReport, prefix: str, data: str) -> Iterator[Metric]:

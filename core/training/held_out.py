@@ -18,15 +18,28 @@ from core.metrics.grades import cumulative
 from core.metrics.grading import grading_report
 from core.metrics.operating_point import operating_point_metrics
 from core.metrics.precision_recall import precision_recall_curve
-from core.metrics.proportions import Interval
+from core.metrics.proportions import Interval, wilson_interval
 from core.metrics.roc import roc_curve
 from core.metrics.thresholds import ChosenThreshold, threshold_by_youden, threshold_for_sensitivity
 from core.training.pack import Pack
 
+NEVER = 1.0  # a threshold that no score reaches
+
+
 Scores = NDArray[np.float64]
 Choice = Callable[[Scores, Scores], ChosenThreshold]
+
+
+def _never(y_true: Scores, y_score: Scores) -> ChosenThreshold:
+    n_positive = int(np.count_nonzero(y_true))
+    n_negative = len(y_true) - n_positive
+    none, all_of_them = wilson_interval(0, n_positive), wilson_interval(n_negative, n_negative)
+    return ChosenThreshold(NEVER, "never", None, none, all_of_them, n_positive, n_negative)
+
+
 CHOICES: dict[str, tuple[Choice, str]] = {
     "youden": (threshold_by_youden, mark("largest sum of sensitivity and specificity")),
+    "never": (_never, mark("never called: no better than chance on the validation films")),
     "sensitivity_95": (lambda y, s: threshold_for_sensitivity(y, s, 0.95), mark("sensitivity of at least 0.95")),
 }
 Cuts = Sequence[tuple[str, str, str]]  # id of an operating point, its label, key of CHOICES

@@ -13,6 +13,7 @@ from pages.parts.road import box_key
 from pages.parts.words import t
 
 _NO_PATIENT = ("phantom", "drawn")  # words in the names of data that no reader labelled
+_NEVER = 1.0  # a threshold that no score reaches
 _ROW_PX = 36
 
 
@@ -28,6 +29,12 @@ def show_called(task: Task, manifest: Manifest, result: ScreeningResult) -> None
         st.markdown(_nearest(task, manifest, result))
     if len(found) > len(called):
         st.caption(t("Not drawn, below their thresholds: {n}. The tab Boxes lists them.", n=len(found) - len(called)))
+    never = [label_name(task, point.label) for point in manifest.operating_points if point.threshold >= _NEVER]
+    if never:
+        st.caption(
+            ":material/block: "
+            + t("Never called, no better than chance on the validation films: {findings}.", findings=", ".join(never))
+        )
     untested = [label_name(task, label) for label in _labels(called) if not is_tested_on_patients(manifest, label)]
     if untested:
         st.caption(":material/warning: " + t("Never tested on a real film: {findings}.", findings=", ".join(untested)))
@@ -36,7 +43,8 @@ def show_called(task: Task, manifest: Manifest, result: ScreeningResult) -> None
 def _nearest(task: Task, manifest: Manifest, result: ScreeningResult) -> str:
     """Which finding came nearest to its threshold."""
     assert result.prediction is not None
-    scores = {label: result.prediction.measures[f"presence_{label}"][0] for label in manifest.labels}
+    called = [point.label for point in manifest.operating_points if point.threshold < _NEVER] or list(manifest.labels)
+    scores = {label: result.prediction.measures[f"presence_{label}"][0] for label in called}
     label = max(scores, key=lambda label: scores[label] / first_point(manifest, label).threshold)
     return t(
         "No finding reached its threshold. Nearest: {finding}, score {score}, threshold {threshold}.",

@@ -95,7 +95,8 @@ def _bases(folder: Path, seed: int, part: Part) -> list[tuple[int, Row]]:
 def _films(folder: Path, seed: int, part: Part) -> list[tuple[int, Row]]:
     """Rows of adults, with their places in the index.
 
-    For testing is one patient in TEST_SHARE, and everyone with a word that is too rare to learn from.
+    For testing is one patient in TEST_SHARE, and everyone with a word that is too rare to learn from or with none that tells
+    anything.
     """
     rows = [
         (number, row) for number, row in enumerate(read_table(folder / INDEX, COLUMNS)) if _age(row) >= MIN_AGE_YEARS
@@ -103,7 +104,8 @@ def _films(folder: Path, seed: int, part: Part) -> list[tuple[int, Row]]:
     rare = {row["patient"] for _, row in rows if not MEASURED.isdisjoint(_words(row))}
     others = sorted({row["patient"] for _, row in rows} - rare)
     drawn = np.random.default_rng([seed, 4]).permutation(others)[: len(others) // TEST_SHARE]
-    held_out = rare | set(drawn.tolist())
+    telling = {row["patient"] for _, row in rows if not np.isnan(_presence(_words(row), "training")).all()}
+    held_out = rare | set(drawn.tolist()) | (set(others) - telling)
     return [(number, row) for number, row in rows if (row["patient"] in held_out) == (part == "test")]
 
 
