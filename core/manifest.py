@@ -25,6 +25,7 @@ SHA256 = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 AUXILIARY = "auxiliary.json"
+NEVER = 1.0  # a threshold of a finding that is not called: no score reaches it
 EVALUATIONS = ("evaluation_hist.npz", "evaluation_boxes.csv", "evaluation.csv")
 """The file behind `evaluation_sha256`: a folder has one of them, by the kind of its answers."""
 

@@ -84,10 +84,10 @@ def answer_words(
     """
     n_labels, rows, scored_by = len(model.manifest.labels), [], Counter[str]()
     wanted = sorted(set(registry.part(model.manifest.task, "data").MEASURES.values()))
+    locate = registry.part(model.manifest.task, "locate").locate
     for case, words, found, fold in detections(model, cases, excluded, fold_models, journal):
         scored_by[BY_MODEL if fold < 0 else BY_FOLD] += 1
         scores = [found[found[:, 4] == number, 5].max(initial=0.0) for number in range(1, n_labels + 1)]
-        locate = registry.part(model.manifest.task, "locate").locate
         view = case.study.tags.get("ViewPosition", "")
         measured = measure(case.study, locate(case.study), model).measures
         values = [measured[name][0] if name in measured else np.nan for name in wanted]

@@ -1,6 +1,5 @@
 """Statistics of scores that lie in a table, whoever gave them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -216,8 +215,7 @@ def measure_subgroups(table: ScoreTable) -> list[Subgroup]:
             continue  # a group of another model
         n_positive = int(own.is_positive.sum())
         is_few = min(n_positive, n - n_positive) < FEW
-        auroc = _or_none(lambda own=own: _auroc(own, 0))  # type: ignore[misc]
-        found.append(Subgroup(name, n, n_positive, is_few, auroc))
+        found.append(Subgroup(name, n, n_positive, is_few, _auroc_or_none(own)))
     return found
 
 
@@ -234,9 +232,9 @@ def _subgroups(table: ScoreTable) -> dict[str, Any]:
     }
 
 
-def _or_none(measure: Callable[[], Interval]) -> Interval | None:
+def _auroc_or_none(table: ScoreTable) -> Interval | None:
     try:
-        return measure()
+        return _auroc(table, 0)
     except UsageError:
         return None
 

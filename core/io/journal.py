@@ -44,8 +44,8 @@ class Journal:
         if len(whole) < len(content):
             with path.open("r+b") as file:
                 file.truncate(len(whole))
-        head, *lines = whole.decode("utf-8").splitlines() or [first]
-        if head != first:
+        head, *lines = whole.splitlines() or [first.encode("utf-8")]
+        if head != first.encode("utf-8"):
             raise UsageError(f"{path.name} is of another run: choose another folder, or delete the file")
         try:
             self._known = {key: value for line in lines for key, value in [json.loads(line)]}

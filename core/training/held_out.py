@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from core.errors import UsageError
 from core.i18n import mark
-from core.manifest import Estimate, Metric, OperatingPoint
+from core.manifest import NEVER, Estimate, Metric, OperatingPoint
 from core.metrics.calibration import calibration_report
 from core.metrics.correlation import severity_interval
 from core.metrics.grades import cumulative
@@ -22,9 +22,6 @@ from core.metrics.proportions import Interval, wilson_interval
 from core.metrics.roc import roc_curve
 from core.metrics.thresholds import ChosenThreshold, threshold_by_youden, threshold_for_sensitivity
 from core.training.pack import Pack
-
-NEVER = 1.0  # a threshold that no score reaches
-
 
 Scores = NDArray[np.float64]
 Choice = Callable[[Scores, Scores], ChosenThreshold]

@@ -5,7 +5,7 @@ import streamlit as st
 
 from core.figures.style import BOX_COLOURS, number
 from core.imaging.boxes import ink
-from core.manifest import Manifest, Metric, OperatingPoint
+from core.manifest import NEVER, Manifest, Metric, OperatingPoint
 from core.records import Finding, ScreeningResult
 from core.task import Task
 from pages.parts.frame import label_name
@@ -13,7 +13,6 @@ from pages.parts.road import box_key
 from pages.parts.words import t
 
 _NO_PATIENT = ("phantom", "drawn")  # words in the names of data that no reader labelled
-_NEVER = 1.0  # a threshold that no score reaches
 _ROW_PX = 36
 
 
@@ -29,7 +28,7 @@ def show_called(task: Task, manifest: Manifest, result: ScreeningResult) -> None
         st.markdown(_nearest(task, manifest, result))
     if len(found) > len(called):
         st.caption(t("Not drawn, below their thresholds: {n}. The tab Boxes lists them.", n=len(found) - len(called)))
-    never = [label_name(task, point.label) for point in manifest.operating_points if point.threshold >= _NEVER]
+    never = [label_name(task, point.label) for point in manifest.operating_points if point.threshold >= NEVER]
     if never:
         st.caption(
             ":material/block: "
@@ -43,7 +42,7 @@ def show_called(task: Task, manifest: Manifest, result: ScreeningResult) -> None
 def _nearest(task: Task, manifest: Manifest, result: ScreeningResult) -> str:
     """Which finding came nearest to its threshold."""
     assert result.prediction is not None
-    called = [point.label for point in manifest.operating_points if point.threshold < _NEVER] or list(manifest.labels)
+    called = [point.label for point in manifest.operating_points if point.threshold < NEVER] or list(manifest.labels)
     scores = {label: result.prediction.measures[f"presence_{label}"][0] for label in called}
     label = max(scores, key=lambda label: scores[label] / first_point(manifest, label).threshold)
     return t(
