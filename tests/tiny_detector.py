@@ -64,7 +64,8 @@ def chest_manifest(kind: DataKind = "phantom") -> Manifest:
         point.model_copy(update={"threshold": THRESHOLDS[point.label], "threshold_low": 0.1, "threshold_high": 0.95})
         for point in manifest.operating_points
     ]
-    return manifest.model_copy(update={"operating_points": tuple(points)})
+    metrics = tuple(metric.model_copy(update={"label": CALLED}) for metric in manifest.metrics)
+    return manifest.model_copy(update={"operating_points": tuple(points), "metrics": metrics})
 
 
 def chest_model(manifest: Manifest | None = None, folder: Path = Path("nowhere")) -> Model:

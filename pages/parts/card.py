@@ -8,7 +8,7 @@ import streamlit as st
 from core.figures.style import number
 from core.manifest import Manifest, Metric, OperatingPoint
 from core.task import Task
-from pages.parts.frame import network_name, short_provenance
+from pages.parts.frame import label_name, network_name, short_provenance
 from pages.parts.training import show_training
 from pages.parts.words import t
 
@@ -32,14 +32,14 @@ def show_card(task: Task, manifest: Manifest) -> None:
             (t("Version"), t("Date"), t("Change")),
             [(c.version, c.date, c.text) for c in manifest.changelog],
         )
+    show_training(task, manifest)
     heads: Sequence[str] = (t("Metric"), t("Value"), t("95 % interval"), "n", t("Data"), t("Note"))
-    _show_table(t("Held-out results"), heads, [_metric(metric) for metric in manifest.metrics])
+    _show_table(t("Held-out results"), heads, [_metric(task, metric) for metric in manifest.metrics])
     heads = (t("Threshold"), t("Chosen for"), t("Chosen on"), t("Sensitivity"), t("Specificity"), "n", t("Measured on"))
     _show_table(t("Operating points"), heads, [_point(point) for point in manifest.operating_points])
     heads = (t("Data set"), t("Role"), t("Images"), t("Patients"), t("Licence"))
     sets = [(d.name, d.role, str(d.n), str(d.patients), d.licence) for d in manifest.provenance.datasets]
     _show_table(t("Data"), heads, sets)
-    show_training(task, manifest)
 
 
 def _identity(task: Task, manifest: Manifest) -> Rows:
@@ -96,11 +96,12 @@ def _making(manifest: Manifest) -> Rows:
     ]
 
 
-def _metric(metric: Metric) -> tuple[str, ...]:
+def _metric(task: Task, metric: Metric) -> tuple[str, ...]:
     interval = t("not reported")
     if metric.low is not None and metric.high is not None:
         interval = f"{number(metric.low, 3)}–{number(metric.high, 3)}"
-    return (metric.name, number(metric.value, 3), interval, str(metric.n), metric.data, metric.note or "–")
+    name = f"{label_name(task, metric.label)}: {metric.name}" if metric.label else metric.name
+    return (name, number(metric.value, 3), interval, str(metric.n), metric.data, metric.note or "–")
 
 
 def _point(point: OperatingPoint) -> tuple[str, ...]:
