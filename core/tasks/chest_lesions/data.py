@@ -23,7 +23,7 @@ from core.tasks.chest_lesions.composite import HEART, MAX_RATIO
 from core.tasks.chest_lesions.landmarks import Mask, Masks, find_landmarks
 from core.tasks.chest_lesions.locate import locate
 from core.tasks.chest_lesions.phantom import make_phantom
-from core.tasks.chest_lesions.prepare import picture, to_network
+from core.tasks.chest_lesions.prepare import film, picture, to_network
 from core.tasks.chest_lesions.readers import BoxTable, read_boxes_csv, read_coco, read_voc
 from core.tasks.chest_lesions.task import FILM_SIDE, SIDE, TASK
 
@@ -217,9 +217,9 @@ def _cut(box: Box, shape: tuple[int, ...]) -> Box | None:
 
 
 def training_array(case: LabelledCase) -> NDArray[np.uint8]:
-    """The whole film as training stores it: uint8 (SIDE, SIDE), 0..255 for 0..1 of `prepare.picture`."""
+    """The whole film as training stores it: uint8 (SIDE, SIDE), see `prepare.film`."""
     (region,) = locate(case.study)
-    return np.rint(picture(case.study, region.box_xyxy) * 255).astype(np.uint8)
+    return film(case.study, region.box_xyxy)
 
 
 def training_boxes(case: LabelledCase) -> NDArray[np.float32]:

@@ -23,14 +23,23 @@ def picture(study: Study, box: Box, side: int = SIDE) -> NDArray[np.float32]:
     return crop_resize(np.pad(grey, 1), (x0 + 1, y0 + 1, x1 + 1, y1 + 1), (side, side))
 
 
+def film(study: Study, box: Box) -> NDArray[np.uint8]:
+    """The box as training stores it, and so as the network sees it later too.
+
+    Returns:
+        uint8 (SIDE, SIDE), 0..255 for 0..1 of `picture`.
+    """
+    return np.rint(picture(study, box) * 255).astype(np.uint8)
+
+
 def prepare(study: Study, regions: Regions, manifest: Manifest) -> NDArray[np.float32]:
     """One network input a region: grey in three channels, not normalised, which the detector does itself.
 
     Returns:
-        float32 (N, 3, SIDE, SIDE), in [0, 1].
+        float32 (N, 3, SIDE, SIDE), in [0, 1] in steps of 1/255.
     """
-    pictures = np.stack([picture(study, region.box_xyxy) for region in regions])
-    return np.repeat(pictures[:, None], 3, axis=1)
+    films = np.stack([film(study, region.box_xyxy) for region in regions])
+    return np.repeat(films[:, None].astype(np.float32) / 255, 3, axis=1)
 
 
 def to_network(boxes: NDArray[np.float64], region: Box) -> NDArray[np.float64]:
