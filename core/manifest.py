@@ -25,6 +25,7 @@ SHA256 = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 AUXILIARY = "auxiliary.json"
+SHIPPED, LOCAL = "manifest.json", "local.json"
 NEVER = 1.0  # a threshold of a finding that is not called: no score reaches it
 EVALUATIONS = ("evaluation_hist.npz", "evaluation_boxes.csv", "evaluation.csv")
 """The file behind `evaluation_sha256`: a folder has one of them, by the kind of its answers."""
@@ -244,13 +245,57 @@ class AuxiliaryManifest(_Closed):
     limitations: tuple[str, ...]
 
 
+class LocalChanges(_Closed):
+    """What this installation added to a manifest, `weights/<task>/<model>/local.json`: the shipped file stays as it is.
+
+    Attributes:
+        weights_sha256: Of the weights that the operating points belong to; with others the file counts for nothing.
+        changes: One an operating point: who adopted it, when, and on what data.
+        operating_points: Behind the shipped ones.
+    """
+
+    format: Literal["fivefold-local-1"]
+    weights_sha256: str = SHA256
+    changes: tuple[Change, ...] = Field(min_length=1)
+    operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
+
+
 def read_manifest(folder: Path) -> Manifest:
+    """The manifest in force: the shipped one, with what this installation added to it for these very weights.
+
+    Raises:
+        WeightsError: Missing, unreadable or not of its schema; the message names the field.
+    """
+    shipped, local = read_shipped_manifest(folder), read_local_changes(folder)
+    if local is None or local.weights_sha256 != shipped.weights.sha256:
+        return shipped
+    merged = shipped.model_dump() | {
+        "version": local.changes[-1].version,
+        "changelog": (*shipped.changelog, *local.changes),
+        "operating_points": (*shipped.operating_points, *local.operating_points),
+    }
+    try:
+        return Manifest.model_validate(merged)
+    except ValidationError as error:
+        raise WeightsError(f"{folder.name}: {LOCAL} does not fit the manifest") from error
+
+
+def read_shipped_manifest(folder: Path) -> Manifest:
     """Read `folder/manifest.json`.
 
     Raises:
-        WeightsError: Missing, unreadable or not of this schema; the message names the field.
+        WeightsError: See `read_manifest`.
     """
-    return _read(folder, "manifest.json", Manifest)
+    return _read(folder, SHIPPED, Manifest)
+
+
+def read_local_changes(folder: Path) -> LocalChanges | None:
+    """Read `folder/local.json`; None where there is none.
+
+    Raises:
+        WeightsError: See `read_manifest`.
+    """
+    return _read(folder, LOCAL, LocalChanges) if (folder / LOCAL).is_file() else None
 
 
 def read_auxiliary(folder: Path) -> AuxiliaryManifest:
@@ -273,7 +318,7 @@ def _read(folder: Path, name: str, kind: type[_Declaration]) -> _Declaration:
         raise WeightsError(f"{folder.name}: {where}: {first['msg']}") from error
 
 
-def dump_manifest(manifest: Manifest | AuxiliaryManifest) -> str:
+def dump_manifest(manifest: Manifest | AuxiliaryManifest | LocalChanges) -> str:
     """JSON text of a manifest, stable under re-writing."""
     return json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -188,12 +188,12 @@ def test_evaluation_of_an_archive_counts_what_is_left_out(archive: Path) -> None
     excluded: Counter[str] = Counter()
     cases = list(evaluation_cases(archive, None, excluded))
     assert [(case.case_id, case.target) for case in cases] == [
-        ("0000001.mat-R", 0.0),
-        ("0000001.mat-L", 3.0),
-        ("0000002.mat-L", 3.0),
-        ("0000003.mat-L", 1.0),
-        ("0000005.mat-R", 4.0),
-        ("0000005.mat-L", 4.0),
+        ("case-00001-R", 0.0),
+        ("case-00001-L", 3.0),
+        ("case-00002-L", 3.0),
+        ("case-00003-L", 1.0),
+        ("case-00005-R", 4.0),
+        ("case-00005-L", 4.0),
     ]
     assert excluded == {"E_TRUNCATED": 1, "label conflict": 1, "label unspecified": 3}
     for case in cases:
@@ -239,9 +239,9 @@ def test_evaluation_takes_a_row_a_knee(folder: Path) -> None:
     excluded: Counter[str] = Counter()
     cases = list(evaluation_cases(folder, write_table(folder / "labels.csv", rows), excluded))
     assert [(case.case_id, case.patient, case.target) for case in cases] == [
-        ("0.dcm-L", "p1", 3.0),
-        ("0.dcm-R", "p1", 0.0),
-        ("1.dcm-L", "1.dcm", 2.0),
+        ("case-00001-L", "p1", 3.0),
+        ("case-00002-R", "p1", 0.0),
+        ("case-00003-L", "1.dcm", 2.0),
     ]
     assert [case.regions[0].laterality for case in cases if case.regions] == ["L", "R", "L"]
     assert excluded == {"cannot be opened": 1}

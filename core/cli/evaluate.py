@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from core import registry
 from core.errors import UsageError
+from core.io.journal import FILE as JOURNAL
 from core.io.journal import Journal
 from core.records import LabelledCase
-
-JOURNAL = "answers.jsonl"
 
 if TYPE_CHECKING:  # loads torch
     from core.engine.loader import Model

@@ -102,8 +102,11 @@ class ModelCache:
 
     def get(self, folder: Path, build: Builder) -> Model:
         """The model of `folder`, loaded when needed."""
-        key = (folder.resolve(), read_manifest(folder).weights.sha256)
-        return self._once(key, lambda: load_model(folder, build, choose_device()))
+        manifest = read_manifest(folder)
+        key = (folder.resolve(), manifest.weights.sha256)
+        model = self._once(key, lambda: load_model(folder, build, choose_device()))
+        # an operating point may have been adopted meanwhile
+        return model if model.manifest == manifest else replace(model, manifest=manifest)
 
     def auxiliary(self, model: Model, name: str, build: AuxiliaryBuilder) -> Model:
         """A second network of `model`, loaded when needed; it carries the manifest of that model."""

@@ -187,13 +187,15 @@ def _operating_points(
 
 
 def write_cases(path: Path, manifest: Manifest, answers: list[Answer]) -> None:
-    """One row a case: id, patient, label, reference, probabilities, source, error of the region."""
+    """One row a case: id, patient, hash of the pixels, label, reference, probabilities, source, error of the region."""
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         names = [f"p_{label}" for label in manifest.labels]
-        table.writerow(["case", "patient", "label", "reference", *names, "scored_by", "region_error_mm", "statement"])
+        facts = ("scored_by", "region_error_mm", "statement")
+        table.writerow(["case", "patient", "pixel_hash", "label", "reference", *names, *facts])
         for answer in answers:
             case, error = answer.case, answer.region_error_mm
-            row = [case.case_id, case.patient, int(case.target), "" if case.reference is None else case.reference]
+            row: list[object] = [case.case_id, case.patient, case.study.pixel_hash, int(case.target)]
+            row.append("" if case.reference is None else case.reference)
             row += [round(value, 6) for value in answer.probabilities]
             table.writerow([*row, answer.source, "" if error is None else round(error, 2), manifest.statement])

@@ -8,6 +8,8 @@ from typing import Any
 
 from core.errors import UsageError
 
+FILE = "answers.jsonl"
+
 
 class Journal:
     """Keeps what was computed for each key, in one file that only grows.

@@ -13,7 +13,7 @@ from core.manifest import (
     Manifest,
     dump_manifest,
     read_auxiliary,
-    read_manifest,
+    read_shipped_manifest,
 )
 from core.training.answers import Answers
 from core.training.card import model_card
@@ -83,7 +83,7 @@ def publish(
         content, dtype = serialise(network, lambda own: answers.scored(own, validation).probabilities)
         held_out = graded(template, pack, answers, network, fitted, fold, recipe.seed)
     files = {**held_out.files, "training_cases.csv": training_cases(pack)}
-    earlier = read_manifest(folder).changelog if (folder / "manifest.json").is_file() else ()
+    earlier = read_shipped_manifest(folder).changelog if (folder / "manifest.json").is_file() else ()
     changes = changelog(earlier, note)
     manifest = Manifest(
         format="fivefold-manifest-1",

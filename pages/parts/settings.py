@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-_FILE = Path(__file__).resolve().parents[2] / ".streamlit" / "fivefold.toml"
+_ROOT = Path(__file__).resolve().parents[2]
+_FILE = _ROOT / ".streamlit" / "fivefold.toml"
+_STORE = _ROOT / "evaluations"
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,16 @@ class Settings:
         referral_name: Where people are sent for an examination, as shown.
         referral_url: Its appointment page; an empty one shows no link.
         series_root: Folder whose subfolders hold one series each, for pages that take a series; None offers no folders.
+        evaluation_root: Folder whose subfolders hold labelled images, for the evaluation page; None offers no folders.
+        evaluation_store: Where evaluations are kept while they run and for a day after.
         knee_information: One line a grade of the knee page, by its id; a missing one leaves ours.
     """
 
     referral_name: str = ""
     referral_url: str = ""
     series_root: Path | None = None
+    evaluation_root: Path | None = None
+    evaluation_store: Path = _STORE
     knee_information: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -34,5 +40,16 @@ def settings(file: Path = _FILE) -> Settings:
     read = tomllib.loads(file.read_text(encoding="utf-8"))
     referral, knee = read.get("referral", {}), read.get("knee_information", {})
     lines = {str(grade): str(line) for grade, line in knee.items()}
-    root = str(read.get("series", {}).get("root", ""))
-    return Settings(str(referral.get("name", "")), str(referral.get("url", "")), Path(root) if root else None, lines)
+    evaluation = read.get("evaluation", {})
+    return Settings(
+        referral_name=str(referral.get("name", "")),
+        referral_url=str(referral.get("url", "")),
+        series_root=_folder(read.get("series", {}).get("root")),
+        evaluation_root=_folder(evaluation.get("root")),
+        evaluation_store=_folder(evaluation.get("store")) or _STORE,
+        knee_information=lines,
+    )
+
+
+def _folder(path: object) -> Path | None:
+    return Path(str(path)) if path else None

@@ -112,17 +112,17 @@ def evaluation_cases(folder: Path, labels: Path | None, excluded: Counter[str]) 
     """
     if labels is None and not (folder / TRUTH).is_file():
         names = sorted(path.name for path in folder.glob("*.mat"))
-        for _, row, study in studies(folder, [{"file": name} for name in names], excluded):
+        for number, row, study in studies(folder, [{"file": name} for name in names], excluded):
             grades, dropped = grades_of(study)
             excluded.update({f"label {reason}": n for reason, n in dropped.items()})
-            yield from _knees(row["file"], row["file"], study, grades)
+            yield from _knees(f"case-{number:05d}", row["file"], study, grades)
         return
-    for _, row, study in studies(folder, truth_table(folder, labels, ("file",)), excluded):
+    for number, row, study in studies(folder, truth_table(folder, labels, ("file",)), excluded):
         columns = {row["laterality"]: "label"} if row.get("laterality") else {"R": "grade_right", "L": "grade_left"}
         if missing := [column for column in columns.values() if column not in row]:
             raise UsageError(f"the label table has no column {missing[0]}")
         grades = {side: int(grade(row, column, len(TASK.labels))) for side, column in columns.items()}
-        yield from _knees(row["file"], row.get("patient") or row["file"], study, grades)
+        yield from _knees(f"case-{number:05d}", row.get("patient") or row["file"], study, grades)
 
 
 def _knees(name: str, patient: str, study: Study, grades: dict[str, int]) -> Iterator[LabelledCase]:

@@ -1,0 +1,1 @@
+"""Long work that the pages start and that outlives them."""
