@@ -5,7 +5,7 @@
     ├── WeightsError          one model is at fault: its task is disabled, the others work
     ├── BusyError             nothing is at fault: try again
     └── UsageError            the call is at fault (unknown task, wrong option)
-        └── TableError        a table of scores is at fault
+        └── TableError        a table of scores or labels is at fault
 
 The sentences are message ids of the catalogues (core.i18n), so a page can show them in its reader's language. `got` is a short
 technical statement written by this program (numbers, tag keywords, UIDs of syntaxes); a tag value, file name or person's name
@@ -113,6 +113,28 @@ MESSAGES: dict[str, Message] = {
         ),
         mark("Add cases of the missing class, or correct the labels."),
     ),
+    "E_LABEL_TABLE": Message(
+        mark("The file cannot be read as a table of labels."),
+        mark(
+            "A CSV file, or an XLSX workbook with the table in its first sheet: a head and at most 200,000 rows below it."
+        ),
+        mark("Save the sheet as CSV UTF-8, or as XLSX without a password, and try once more."),
+    ),
+    "E_HEAD": Message(
+        mark("A column of the table has no name, or two columns have the same one."),
+        mark("In the first row one name for each column, each there once."),
+        mark("Correct the first row; columns are counted from the left."),
+    ),
+    "E_MAPPING": Message(
+        mark("What is said about the columns of the table does not fit it."),
+        mark("A column that names the image or the examination, and columns of labels that the task knows."),
+        mark("Choose the columns and what their values mean once more."),
+    ),
+    "E_ARCHIVE": Message(
+        mark("The zip file of images was refused."),
+        mark("A zip file of at most 20,000 files and 2 GB unpacked, without password, links or zip files inside."),
+        mark("Zip the folder of images once more, in smaller parts if needed."),
+    ),
     "E_USAGE": Message(
         mark("The request cannot be understood."),
         mark("One of the documented options."),
@@ -162,7 +184,7 @@ class UsageError(ScreeningError):
 
 
 class TableError(UsageError):
-    """A table of scores is at fault."""
+    """A table of scores or labels is at fault."""
 
     def __init__(self, code: str, got: str = "") -> None:
         ScreeningError.__init__(self, code, got)

@@ -49,6 +49,7 @@ class Study:
         age_years, weight_kg: From the header where present.
         sex: "F", "M", "O" or None.
         pseudonym: Keyed hash of the patient id, or None without one.
+        keys: Keyed hashes that a label table is matched by, of "accession" and "patient_date", where the header has them.
         notes: Message ids about what the reader decided ("The first of {n} frames is used.").
         is_phantom: The file says it is a phantom made by this project.
     """
@@ -61,6 +62,7 @@ class Study:
     weight_kg: float | None = None
     sex: str | None = None
     pseudonym: str | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     is_phantom: bool = False
 

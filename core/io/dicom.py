@@ -70,6 +70,7 @@ def _read(data: bytes, index: int, key: bytes) -> Study:
         weight_kg=header.weight_kg(dataset),
         sex=header.sex(dataset),
         pseudonym=header.pseudonym(dataset, key),
+        keys=header.match_keys(dataset, key),
         notes=tuple(notes + pixel_notes),
         is_phantom=header.is_phantom(dataset),
     )

@@ -1,7 +1,5 @@
 """DICOM elements to plain values: numbers, allow-listed tags, age, sex, weight and the keyed pseudonym."""
 
-import hashlib
-import hmac
 import math
 import re
 from collections.abc import Sequence
@@ -10,7 +8,7 @@ from datetime import date
 from pydicom.dataset import Dataset
 
 from core.errors import FileError
-from core.io import vocabulary
+from core.io import keys, vocabulary
 
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _AGE = re.compile(r"(\d{1,3})([DWMY])")
@@ -159,7 +157,18 @@ def sex(dataset: Dataset) -> str | None:
 
 def pseudonym(dataset: Dataset, key: bytes) -> str | None:
     """HMAC-SHA256 of PatientID: the same person has the same one under one key, and nobody can go back without it."""
-    patient_id = "\\".join(str(value) for value in values(dataset, "PatientID")).strip()
-    if not patient_id:
-        return None
-    return hmac.new(key, patient_id.encode("utf-8", "backslashreplace"), hashlib.sha256).hexdigest()
+    return keys.keyed_hash(_id(dataset, "PatientID"), "patient", key) or None
+
+
+def match_keys(dataset: Dataset, key: bytes) -> dict[str, str]:
+    """Keyed hashes of AccessionNumber, and of PatientID with StudyDate, by kind; see core.io.keys."""
+    day = keys.patient_date(_id(dataset, "PatientID"), _text(values(dataset, "StudyDate")))
+    found = {
+        "accession": keys.keyed_hash(_id(dataset, "AccessionNumber"), "accession", key),
+        "patient_date": keys.keyed_hash(day, "patient_date", key),
+    }
+    return {kind: value for kind, value in found.items() if value}
+
+
+def _id(dataset: Dataset, keyword: str) -> str:
+    return "\\".join(str(value) for value in values(dataset, keyword)).strip()

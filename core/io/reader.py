@@ -13,13 +13,15 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from core.errors import BusyError, FileError, UsageError
 from core.io import vocabulary, wire
+from core.io.keys import Kind, keyed_hash
+from core.io.label_table import LabelTable
 from core.io.series import Series, folder_files, read_files
 from core.records import Study
 
@@ -80,7 +82,7 @@ class _Worker:
             with self._limit(_START_LIMIT_S):
                 wire.receive(self._replies, 0)
             self._is_ready = True
-        with self._limit(self._seconds):
+        with self._limit(self._seconds * (wire.TABLE_TIME if header["verb"] == "table" else 1)):
             wire.send(self._requests, header, data)
             return wire.receive(self._replies, max_reply_bytes)
 
@@ -188,6 +190,25 @@ class Reader:
             BusyError: All processes stayed busy.
         """
         return read_files(folder_files(folder, self._max_bytes), self.read)
+
+    def read_table(self, data: bytes) -> LabelTable:
+        """Read a hospital's table of labels; see label_table.parse_table.
+
+        Raises:
+            TableError: E_LABEL_TABLE or E_HEAD.
+            FileError: E_TOO_LARGE, E_CRASH or E_TIMEOUT.
+            BusyError: All processes stayed busy.
+        """
+        return self._ask({"verb": "table"}, data, wire.MAX_TABLE_BYTES, wire.unpack_table)
+
+    def hash_keys(self, values: Sequence[str], kind: Kind) -> list[str]:
+        """The keyed hashes that a study has for the same ids, "" for empty ones; see keys.keyed_hash."""
+        return [keyed_hash(value, kind, self._key.encode()) for value in values]
+
+    @property
+    def max_bytes(self) -> int:
+        """Largest file."""
+        return self._max_bytes
 
     def _ask(
         self, request: wire.Header, data: bytes, max_reply_bytes: int, unpack: Callable[[wire.Header, bytes], T]

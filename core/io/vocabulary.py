@@ -8,6 +8,9 @@ MAX_PIXELS = 40_000_000
 MAX_UNPACKED_BYTES = 512 * 2**20
 MAX_FILES = 5_000
 """Most files of an archive or a folder."""
+MAX_TABLE_ROWS, MAX_TABLE_COLUMNS, MAX_TABLE_CELLS = 200_000, 200, 4_000_000
+MAX_TABLE_LETTERS = 32 * 2**20
+"""Of all cells of a label table together, with one more for each cell."""
 
 TAGS = frozenset(
     {
@@ -42,6 +45,9 @@ TAGS = frozenset(
     }
 )
 
+MATCH_KEYS = frozenset({"accession", "patient_date"})
+"""Kinds of keyed hashes that a study carries beside its pseudonym."""
+
 FIRST_FRAME = mark("The file holds several frames; the first one is used.")
 ANTERIOR_VIEW = mark("The file holds several views; the anterior one is used.")
 CHOSEN_FRAME = mark("The file holds several frames; the chosen one is used.")
@@ -59,6 +65,11 @@ NO_RESCALE = mark("The header does not say how to convert stored values to HU; t
 TRANSPARENT = mark("Transparent parts were laid on black.")
 ROTATED = mark("The picture was turned upright as its EXIF entry asks.")
 NEGATIVE_COUNTS = mark("Negative counts were set to zero.")
+
+READ_AS_BIG5 = mark("The table is not in UTF-8; it was read as Big5 (traditional Chinese).")
+READ_AS_CP949 = mark("The table is not in UTF-8; it was read as CP949 (Korean).")
+FIRST_SHEET = mark("The workbook has several sheets; the first one is used.")
+TABLE_NOTES = frozenset({READ_AS_BIG5, READ_AS_CP949, FIRST_SHEET})
 
 NOTES = frozenset(
     {

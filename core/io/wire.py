@@ -16,8 +16,9 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import MESSAGES, FileError, ScreeningError, UsageError
+from core.errors import MESSAGES, FileError, ScreeningError, TableError, UsageError
 from core.io import vocabulary
+from core.io.label_table import LabelTable
 from core.records import Frame, Study
 
 Header = dict[str, Any]
@@ -25,10 +26,14 @@ Header = dict[str, Any]
 _PREFIX = struct.Struct("!IQ")
 _MAX_HEADER_BYTES = 2**22  # room for the names of vocabulary.MAX_FILES files
 _GREY_BYTES, _RGB_BYTES, _PADDING_BYTES = 4, 3, 1
+MAX_TABLE_BYTES = 4 * vocabulary.MAX_TABLE_LETTERS  # of UTF-8
 MAX_STUDY_BYTES = vocabulary.MAX_PIXELS * (_GREY_BYTES + _PADDING_BYTES)
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 _PSEUDONYM = re.compile(r"[0-9a-f]{64}")
 _POSITION = re.compile(r"-?\d{1,6}\.\d\d")
+_CELL_END, _ROW_END = "\x1f", "\x1e"  # no cell holds a control character
+_TABLE_ERRORS = ("E_LABEL_TABLE", "E_HEAD")
+TABLE_TIME = 6  # times the limit of an image: a workbook of 200,000 rows takes a while
 _SEXES = ("F", "M", "O")
 
 
@@ -98,6 +103,7 @@ def pack_study(study: Study) -> tuple[Header, list[memoryview]]:
         "weight_kg": study.weight_kg,
         "sex": study.sex,
         "pseudonym": study.pseudonym,
+        "keys": dict(study.keys),
         "notes": study.notes,
         "is_phantom": study.is_phantom,
     }
@@ -108,6 +114,14 @@ def pack_files(files: list[tuple[str, bytes | str]]) -> tuple[Header, list[memor
     """The reply that carries the files of an archive; see zip_file.unpack_zip."""
     entries = [(name, content if isinstance(content, str) else len(content)) for name, content in files]
     return {"files": entries}, [memoryview(content) for _, content in files if isinstance(content, bytes)]
+
+
+def pack_table(table: LabelTable) -> tuple[Header, list[memoryview]]:
+    """The reply that carries a table: the head and the rows, cells and rows ended by control characters."""
+    lines = [table.columns, *(row.values() for row in table.rows)]
+    text = "".join("".join(cell + _CELL_END for cell in line) + _ROW_END for line in lines)
+    header = {"n_rows": len(table.rows), "n_columns": len(table.columns), "notes": table.notes}
+    return header, [memoryview(text.encode())]
 
 
 def pack_error(error: ScreeningError) -> Header:
@@ -142,6 +156,10 @@ def unpack_reply(header: Header, body: bytes, file_sha256: str) -> Study:
             weight_kg=_number(header["weight_kg"]),
             sex=None if header["sex"] is None else _one_of(header["sex"], _SEXES),
             pseudonym=None if header["pseudonym"] is None else _matching(_PSEUDONYM, header["pseudonym"]),
+            keys={
+                _one_of(kind, vocabulary.MATCH_KEYS): _matching(_PSEUDONYM, value)
+                for kind, value in header["keys"].items()
+            },
             notes=tuple(_one_of(note, vocabulary.NOTES) for note in header["notes"]),
             is_phantom=header["is_phantom"] is True,
         )
@@ -175,6 +193,31 @@ def unpack_files(header: Header, body: bytes) -> list[tuple[str, bytes | str]]:
     return files
 
 
+def unpack_table(header: Header, body: bytes) -> LabelTable:
+    """The table in a reply.
+
+    Raises:
+        ScreeningError: The reply carries one.
+        WireError: The reply is not what a worker says.
+    """
+    try:
+        if "error" in header:
+            raise _error(header)
+        n_rows, n_columns = int(header["n_rows"]), int(header["n_columns"])
+        n_cells = (n_rows + 1) * n_columns
+        if n_cells > vocabulary.MAX_TABLE_CELLS + n_columns or n_rows < 1 or n_columns < 1:
+            raise WireError("impossible table")
+        text = body.decode()
+        if (text.count(_ROW_END), text.count(_CELL_END)) != (n_rows + 1, n_cells) or not text.endswith(_ROW_END):
+            raise WireError("body does not fit its table")
+        lines = [line.split(_CELL_END)[:-1] for line in text.split(_ROW_END)[:-1]]
+        if any(len(line) != n_columns for line in lines):
+            raise WireError("rows of unequal length")
+        return LabelTable.of(lines, tuple(_one_of(note, vocabulary.TABLE_NOTES) for note in header["notes"]))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise WireError("malformed reply") from error
+
+
 def _display_name(name: str) -> str:
     if not isinstance(name, str) or not name.isprintable() or len(name) > vocabulary.MAX_TAG_CHARS:
         raise WireError("unexpected name")
@@ -192,6 +235,8 @@ def _error(header: Header) -> ScreeningError:
     if code not in MESSAGES or not isinstance(got, str):
         raise WireError("unknown error")
     got = _matching(_PRINTABLE, got)[:200]
+    if code in _TABLE_ERRORS:
+        return TableError(code, got)
     return UsageError(got) if code == "E_USAGE" else FileError(code, got)
 
 

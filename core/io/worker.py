@@ -12,6 +12,7 @@ from typing import IO
 from core.errors import FileError, ScreeningError
 from core.io import wire
 from core.io.container import read_study
+from core.io.label_table import parse_table
 from core.io.zip_file import unpack_zip
 
 _STATM = Path("/proc/self/statm")
@@ -30,7 +31,7 @@ def main() -> None:
             request, data = wire.receive(requests, sys.maxsize)
         except (EOFError, wire.WireError):
             return
-        _set_alarm(seconds)
+        _set_alarm(seconds * (wire.TABLE_TIME if request.get("verb") == "table" else 1))
         reply, body = _answer(request, data, key)
         _set_alarm(0)
         wire.send(replies, reply, *body)
@@ -41,6 +42,8 @@ def _answer(request: wire.Header, data: bytes, key: bytes) -> tuple[wire.Header,
     try:
         if request["verb"] == "unpack":
             return wire.pack_files(unpack_zip(data))
+        if request["verb"] == "table":
+            return wire.pack_table(parse_table(data))
         return wire.pack_study(read_study(data, request["frame"], key))
     except ScreeningError as error:
         return wire.pack_error(error), []
