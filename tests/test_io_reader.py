@@ -35,7 +35,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from core.errors import MESSAGES, BusyError, FileError, UsageError
+from core.errors import MESSAGES, BusyError, FileError, TableError, UsageError
 from core.io import vocabulary, wire
 from core.io.reader import Reader, shared_reader
 from core.records import Frame, Study
@@ -415,6 +415,9 @@ def test_wire_round_trip() -> None:
         {"sex": "secret"},
         {"pseudonym": "Doe"},
         {"pseudonym": 7},
+        {"keys": {"accession": "Doe"}},
+        {"keys": {"PatientID": "0" * 64}},
+        {"keys": ["accession"]},
         {"age_years": float("nan")},
         {"age_years": "old"},
         {"window": [1]},
@@ -469,11 +472,13 @@ def test_pixels_that_are_no_numbers_are_refused() -> None:
 
 
 def test_errors_pass() -> None:
-    for code in MESSAGES.keys() - {"E_USAGE"}:
+    for code in MESSAGES.keys() - {"E_USAGE", "E_LABEL_TABLE", "E_HEAD"}:
         with pytest.raises(FileError, match=code):
             wire.unpack_reply({"error": code, "got": "Rows"}, b"", "")
     with pytest.raises(UsageError):
         wire.unpack_reply(wire.pack_error(UsageError("frame 2 of 1")), b"", "")
+    with pytest.raises(TableError, match="E_HEAD"):
+        wire.unpack_table(wire.pack_error(TableError("E_HEAD", "column 2 has no name")), b"")
 
 
 @pytest.mark.parametrize(
