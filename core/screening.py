@@ -206,6 +206,7 @@ def screen(
     point: str | None = None,
     box: int | None = None,
     read_ms: float = 0.0,
+    is_explained: bool = True,
 ) -> ScreeningResult:
     """Screen one study.
 
@@ -220,9 +221,10 @@ def screen(
         box: Place among the findings of the one that is explained, where places are found; None = the highest score of the
             label of `point`, without one that of all positive findings.
         read_ms: Time the reader took, for the timings.
+        is_explained: Whether an explanation is wanted; the score is the same without.
 
     Returns:
-        A result without prediction when the gate refuses; without explanation where no box is explained.
+        A result without prediction when the gate refuses; without explanation where no box is explained, or none is wanted.
 
     Raises:
         ScreeningError: No region, a number that is not finite, or a busy server.
@@ -245,8 +247,10 @@ def screen(
     with clock.stage("decode"):
         prediction = registry.part(manifest.task, "decode").decode(done.output, study, placed, manifest, chosen)
         prediction = _with_measures(prediction, done, measured)
-    with clock.stage("explain"):
-        chosen, explanation = _explained(model, done, placed, prediction, method, chosen, point, box)
+    explanation = None
+    if is_explained:
+        with clock.stage("explain"):
+            chosen, explanation = _explained(model, done, placed, prediction, method, chosen, point, box)
     return ScreeningResult(
         study, gate, placed, prediction, explanation, provenance(manifest), chosen.id, chosen.threshold, clock.ms
     )

@@ -13,6 +13,8 @@ from core import registry
 from core.errors import UsageError
 from core.io.journal import FILE as JOURNAL
 from core.io.journal import Journal
+from core.io.progress import Progress
+from core.manifest import file_sha256
 from core.records import LabelledCase
 
 if TYPE_CHECKING:  # loads torch
@@ -47,6 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CSV",
         help="default: truth.csv, boxes.csv or index.csv in DIR, or the labels in .mat files",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="read images and labels, score none, and write truth.csv and check.json to --out; --data may be a zip file, and "
+        "--labels any table, CSV or XLSX",
+    )
+    parser.add_argument(
+        "--mapping", type=Path, metavar="FILE", help="of --check: JSON that says what the columns are; default: guessed"
+    )
     parser.add_argument("--model", help="installed model; default: the first")
     parser.add_argument(
         "--runs",
@@ -76,13 +87,33 @@ def run(options: argparse.Namespace) -> int:
         return _scores(options)
     if not (options.task and options.data):
         raise UsageError("evaluate needs a task and --data, or --scores")
-    from core.screening import load
-
-    model = load(options.task, options.model)
-    excluded: Counter[str] = Counter()
-    fold_models = _fold_models(model, options.runs) if options.runs else {}
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
+    with Progress(options.out, "loading") as progress:
+        from core.screening import load
+
+        model = load(options.task, options.model)
+        return _check(model, options, progress) if options.check else _evaluate(model, options, progress)
+
+
+def _check(model: "Model", options: argparse.Namespace, progress: Progress) -> int:
+    """What fits, what does not, and nothing scored."""
+    from core.evaluation.checking import check_evaluation
+
+    if not (options.labels and options.out):
+        raise UsageError("--check needs --labels and --out")
+    found = check_evaluation(model, options.data, options.labels, options.mapping, options.out, progress)
+    print(
+        f"{found['n_cases']} cases in {found['n_files']} files and {found['n_rows']} rows; classes: {found['classes']}"
+    )
+    for reason, n in found["dropped"].items():
+        print(f"left out: {n}, {reason}")
+    return 0
+
+
+def _evaluate(model: "Model", options: argparse.Namespace, progress: Progress) -> int:
+    excluded: Counter[str] = Counter()
+    fold_models = _fold_models(model, options.runs) if options.runs else {}
     journal = _journal(model, options)
     if len(journal):
         print(f"{len(journal)} answers of a stopped run are taken over", file=sys.stderr)
@@ -91,7 +122,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         cases = registry.part(options.task, "data").evaluation_cases(options.data, options.labels, excluded)
         measured = {"segmenter": _masks, "detector": _boxes}.get(registry.task(options.task).kind, _cases)
-        found = measured(model, cases, excluded, fold_models, options.out, journal)
+        told = _told(cases, progress, _n_rows(options.labels), len(journal))
+        found = measured(model, told, excluded, fold_models, options.out, journal)
     _report(found, options)
     journal.finish()
     if rule_out := (found.get("abnormality") or {}).get("rule_out"):
@@ -103,13 +135,30 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _told(cases: Iterable[LabelledCase], progress: Progress, total: int, first: int) -> Iterator[LabelledCase]:
+    """The cases, counted on the way; the last one given, what follows is measuring."""
+    progress.step(first, total, "answering")
+    for done, case in enumerate(cases):
+        progress.step(max(done, first), total)
+        yield case
+    progress.step(total, total, "measuring")
+
+
+def _n_rows(labels: Path | None) -> int:
+    """Rows of a table of labels; 0 where it is none."""
+    if labels is None or labels.suffix.lower() != ".csv":
+        return 0
+    with labels.open("rb") as file:
+        return max(0, sum(1 for line in file if line.strip()) - 1)
+
+
 def _journal(model: "Model", options: argparse.Namespace) -> Journal:
     """In --out, so that the same command goes on where a killed one stopped; nowhere without it."""
     about = {
         "task": options.task,
         "weights": model.manifest.weights.sha256,
         "data": str(options.data.resolve()),
-        "labels": str(options.labels.resolve()) if options.labels else "",
+        "labels": file_sha256(options.labels) if options.labels and options.labels.is_file() else str(options.labels),
         "runs": str(options.runs.resolve()) if options.runs else "",
     }
     return Journal(options.out / JOURNAL if options.out else None, about)

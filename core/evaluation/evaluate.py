@@ -92,7 +92,7 @@ def _screened(journal: Journal, model: Model, case: LabelledCase, excluded: Coun
 
 
 def _given(model: Model, case: LabelledCase) -> tuple[float, ...]:
-    result = screen(case.study, model, regions=case.regions, confirmed=True)
+    result = screen(case.study, model, regions=case.regions, confirmed=True, is_explained=False)
     if result.prediction is None:
         raise Uncounted("refused: " + next(check.code for check in result.gate.checks if check.outcome == "refused"))
     return _probabilities(result.prediction.findings[0], model.manifest)
