@@ -1,4 +1,4 @@
-"""What is drawn of a table of scores: thin curves, bands that know patients, and the numbers of the command."""
+"""What is drawn of a table of scores: the numbers of the command, and what is refused."""
 
 import numpy as np
 import pandas as pd
@@ -6,12 +6,10 @@ import pytest
 from numpy.typing import NDArray
 
 from core.errors import TableError
-from core.evaluation.score_curves import MOST_POINTS, precision_recall_of_table, roc_of_table
+from core.evaluation.score_comparisons import compare_models
 from core.evaluation.score_report import confusion_of, report_scores, threshold_scale
-from core.evaluation.scores import compare_models, measure_scores
+from core.evaluation.scores import measure_scores
 from core.io.score_table import Names, ScoreTable, read_scores
-from core.metrics.precision_recall import precision_recall_curve
-from core.metrics.roc import roc_curve
 
 
 def drawn(n: int, seed: int = 0) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -28,63 +26,6 @@ def repeated(table: ScoreTable, times: int) -> ScoreTable:
     """Every row several times, as rows of one patient."""
     rows = np.repeat(np.arange(table.score.size), times)
     return ScoreTable(table.is_positive[rows], table.score[rows], rows, None, None)
-
-
-# --- curves ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_small_curve_is_drawn_whole() -> None:
-    table = table_of(300)
-    ours, expected = roc_of_table(table), roc_curve(table.is_positive, table.score)
-    for part in ("fpr", "tpr", "thresholds"):
-        np.testing.assert_array_equal(getattr(ours, part), getattr(expected, part))
-    assert ours.auroc == expected.auroc
-    recall = precision_recall_of_table(table)
-    np.testing.assert_array_equal(recall.precision, precision_recall_curve(table.is_positive, table.score).precision)
-
-
-@pytest.mark.parametrize("n", [3000, 200_000])
-def test_a_large_curve_is_thinned_without_a_visible_change(n: int) -> None:
-    table = table_of(n)
-    ours, recall = roc_of_table(table), precision_recall_of_table(table)
-    assert ours.fpr.size <= MOST_POINTS
-    assert recall.recall.size <= MOST_POINTS
-    assert (ours.fpr[0], ours.tpr[0], ours.fpr[-1], ours.tpr[-1]) == (0, 0, 1, 1)
-    full = precision_recall_curve(table.is_positive, table.score)
-    whole_tpr = np.append(0, np.cumsum(table.is_positive[np.argsort(-table.score)]) / table.is_positive.sum())
-    whole_fpr = np.append(0, np.cumsum(~table.is_positive[np.argsort(-table.score)]) / (~table.is_positive).sum())
-    # Along the way of the curve, because steps are vertical.
-    on_the_way = np.interp(whole_fpr + whole_tpr, ours.fpr + ours.tpr, ours.tpr)
-    assert np.abs(on_the_way - whole_tpr).max() < 0.003
-    whole, kept = (np.stack([own.recall, own.precision], axis=1) for own in (full, recall))
-    for point in whole[:: max(1, n // 3000)]:
-        assert np.abs(kept - point).max(axis=1).min() < 0.005
-    assert recall.average_precision == full.average_precision
-
-
-def test_the_band_is_that_of_cases() -> None:
-    table = table_of(1000)
-    ours, expected = roc_of_table(table), roc_curve(table.is_positive, table.score)
-    assert np.abs(ours.band_low - expected.band_low).max() < 0.02
-    assert np.abs(ours.band_high - expected.band_high).max() < 0.02
-    assert np.array_equal(ours.band_low, roc_of_table(table).band_low)
-
-
-def test_the_band_counts_patients() -> None:
-    """Every row four times tells nothing new: with patients the band stays as wide, without it would halve."""
-    table = table_of(600)
-    once, four = roc_of_table(table), roc_of_table(repeated(table, 4))
-    width = [np.mean(own.band_high - own.band_low) for own in (once, four)]
-    assert width[1] == pytest.approx(width[0], rel=0.08)
-    assert four.auroc.low == pytest.approx(once.auroc.low, abs=0.001)
-
-
-def test_resamples_without_a_class_do_no_harm() -> None:
-    is_positive = np.arange(40) < 4
-    table = ScoreTable(is_positive, np.linspace(1, 0, 40), np.arange(40) // 2, None, None)
-    curve = roc_of_table(table)
-    assert np.isfinite(curve.band_low).all()
-    assert (curve.band_low <= curve.band_high).all()
 
 
 # --- thresholds ------------------------------------------------------------------------------------------------------

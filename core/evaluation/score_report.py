@@ -8,12 +8,10 @@ from math import ceil, floor, log10
 import numpy as np
 
 from core.errors import TableError, UsageError
-from core.evaluation.score_curves import precision_recall_of_table, roc_of_table
+from core.evaluation.score_comparisons import Comparison, compare_models
 from core.evaluation.scores import (
     FEW,
-    Comparison,
     Subgroup,
-    compare_models,
     measure_point,
     measure_scores,
     measure_subgroups,
@@ -25,10 +23,11 @@ from core.metrics.calibration import CalibrationReport, calibration_report
 from core.metrics.confusion import ConfusionMatrix
 from core.metrics.histogram import ScoreHistogram, score_histogram
 from core.metrics.operating_point import OperatingPointMetrics
-from core.metrics.precision_recall import PrecisionRecallCurve
-from core.metrics.roc import RocCurve
+from core.metrics.precision_recall import PrecisionRecallCurve, precision_recall_curve
+from core.metrics.roc import RocCurve, roc_curve
 from core.metrics.thresholds import threshold_by_youden
 
+_MOST_POINTS = 2000  # of a drawn curve: more than a screen has pixels, and a million cases have a million points
 _STEPS = 1000  # of a slider over all scores, at most
 
 
@@ -144,9 +143,9 @@ def _report(table: ScoreTable) -> ModelReport:
     return ModelReport(
         table=table,
         n_patients=_patients(table),
-        roc=roc_of_table(table),  # first: it refuses what cannot be measured
+        roc=roc_curve(*cases, table.patient, most_points=_MOST_POINTS),  # first: it refuses what cannot be measured
         youden=threshold_by_youden(*cases).threshold,
-        precision_recall=precision_recall_of_table(table),
+        precision_recall=precision_recall_curve(*cases, most_points=_MOST_POINTS),
         histogram=score_histogram(*cases),
         calibration=calibration_report(*cases) if table.score.min() >= 0 and table.score.max() <= 1 else None,
         subgroups=tuple(measure_subgroups(table)),

@@ -1,7 +1,6 @@
 """Statistics of scores that lie in a table, whoever gave them."""
 
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -9,14 +8,14 @@ from numpy.typing import NDArray
 
 from core.errors import UsageError
 from core.evaluation.json_values import interval_json
+from core.evaluation.score_comparisons import Comparison, PointComparison, compare_models, compare_points
 from core.io.score_table import ScoreTable
 from core.metrics.bootstrap import bootstrap_by_copies
 from core.metrics.calibration import calibration_report
 from core.metrics.cases import binary_cases
 from core.metrics.decision_curve import decision_curve
-from core.metrics.delong import auroc_interval, auroc_of_copies, compare_aurocs
+from core.metrics.delong import auroc_interval, auroc_of_copies
 from core.metrics.operating_point import OperatingPointMetrics, operating_point_metrics
-from core.metrics.paired import mcnemar_test
 from core.metrics.precision_recall import precision_recall_curve
 from core.metrics.proportions import Interval, clustered_wilson_interval
 from core.metrics.thresholds import threshold_by_youden
@@ -41,24 +40,6 @@ class Subgroup:
     n_positive: int
     is_few: bool
     auroc: Interval | None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two models on the patients that both answered.
-
-    Attributes:
-        models: The first minus the second is the difference.
-        n: Patients.
-        aurocs: Of both, on these patients.
-        p_value: None where the difference has no variance.
-    """
-
-    models: tuple[str, str]
-    n: int
-    aurocs: tuple[Interval, Interval]
-    difference: Interval
-    p_value: float | None
 
 
 def measure_scores(
@@ -91,8 +72,8 @@ def measure_scores(
         return common | next(iter(found.values()))
     parts = {part: {name: own[part] for name, own in found.items()} for part in next(iter(found.values()))}
     cuts = {name: _threshold(own, threshold) for name, own in models.items()}
-    comparisons = [_comparison_json(own) | _mcnemar(models, cuts, own.models) for own in compare_models(models)]
-    return common | parts | {"comparisons": comparisons}
+    compared = zip(compare_models(models), compare_points(models, cuts), strict=True)
+    return common | parts | {"comparisons": [_comparison_json(own, at) for own, at in compared]}
 
 
 def models_of(table: ScoreTable) -> dict[str, ScoreTable]:
@@ -239,61 +220,22 @@ def _auroc_or_none(table: ScoreTable) -> Interval | None:
         return None
 
 
-def compare_models(models: dict[str, ScoreTable]) -> list[Comparison]:
-    """DeLong's paired test of every two models on the patients that both answered; needs one row a patient and model.
-
-    Raises:
-        UsageError: A patient has one label for one model and another for the other.
-    """
-    found = []
-    for (name_a, a), (name_b, b) in combinations(models.items(), 2):
-        if (paired := _paired(a, b)) is None:
-            continue
-        n_positive = int(paired[0].is_positive.sum())
-        if min(n_positive, len(paired[0].score) - n_positive) < 2:
-            continue  # too few in common to compare
-        own = compare_aurocs(paired[0].is_positive, paired[0].score, paired[1].score)
-        aurocs = (own.auroc_a, own.auroc_b)
-        found.append(Comparison((name_a, name_b), len(paired[0].score), aurocs, own.difference, own.p_value))
-    return found
-
-
-def _comparison_json(own: Comparison) -> dict[str, Any]:
-    return {
+def _comparison_json(own: Comparison, at: PointComparison) -> dict[str, Any]:
+    """DeLong's test, and at the thresholds of the operating points McNemar's with the bootstrap intervals of the differences."""
+    found: dict[str, Any] = {
         "models": list(own.models),
         "n": own.n,
         "auroc_difference": interval_json(own.difference, DIGITS),
         "p_value": None if own.p_value is None else float(f"{own.p_value:.3g}"),
         "test": DELONG,
     }
-
-
-def _mcnemar(models: dict[str, ScoreTable], cuts: dict[str, float], names: tuple[str, str]) -> dict[str, Any]:
-    """McNemar's test of the sensitivities and of the specificities at the thresholds of the operating points."""
-    paired = _paired(*(models[name] for name in names))
-    assert paired is not None
-    is_positive = paired[0].is_positive
-    is_right = [is_positive == (own.score >= cuts[name]) for own, name in zip(paired, names, strict=True)]
-    found = {}
-    for name, members in (("sensitivity", is_positive), ("specificity", ~is_positive)):
-        test = mcnemar_test(is_right[0][members], is_right[1][members])
+    calls = at.calls
+    measured = {
+        "sensitivity": (calls.sensitivity, calls.positives),
+        "specificity": (calls.specificity, calls.negatives),
+    }
+    for name, (difference, test) in measured.items():
         counts = {"only_first_right": test.n_only_a, "only_second_right": test.n_only_b}
         found[f"mcnemar_{name}"] = {"p_value": float(f"{test.p_value:.3g}"), **counts, "is_exact": test.is_exact}
+        found[f"{name}_difference"] = interval_json(difference, DIGITS)
     return found
-
-
-def _paired(a: ScoreTable, b: ScoreTable) -> tuple[ScoreTable, ScoreTable] | None:
-    """The rows of the patients that both tables have, in one order; None where rows cannot be matched.
-
-    Raises:
-        UsageError: A patient has one label for one model and another for the other.
-    """
-    if a.patient is None or b.patient is None:
-        return None
-    common, in_a, in_b = np.intersect1d(a.patient, b.patient, return_indices=True)
-    if len(np.unique(a.patient)) < len(a.patient) or len(np.unique(b.patient)) < len(b.patient) or not len(common):
-        return None
-    own_a, own_b = a.at(in_a), b.at(in_b)
-    if not np.array_equal(own_a.is_positive, own_b.is_positive):
-        raise UsageError("a patient whose label differs from model to model")
-    return own_a, own_b

@@ -119,13 +119,29 @@ def intervals_or_none(
     Raises:
         UsageError: Fewer than two patients, or no resample asked for.
     """
-    estimates, values, n_patients = _resampled(statistics, patients, n_resamples, seed)
+    estimates, values, _ = _resampled(statistics, patients, n_resamples, seed)
     found: list[Interval | None] = []
     for value, column in zip(estimates, values.T, strict=True):
-        defined = column[~np.isnan(column)]
-        is_known = not np.isnan(value) and defined.size >= _LEAST_SHARE_DEFINED * n_resamples
-        found.append(_percentiles(float(value), defined, n_resamples, n_patients).interval if is_known else None)
+        is_known = not np.isnan(value)
+        found.append(percentile_interval(float(value), column[~np.isnan(column)], n_resamples) if is_known else None)
     return found
+
+
+def percentile_interval(value: float, defined: NDArray[np.float64], n_resamples: int) -> Interval | None:
+    """A statistic with the 2.5 % and 97.5 % percentiles of its resamples.
+
+    Args:
+        value: On all cases.
+        defined: (d,), of the resamples that could give it.
+        n_resamples: Resamples drawn.
+
+    Returns:
+        None where it is undefined in more than a tenth of the resamples.
+    """
+    if defined.size < _LEAST_SHARE_DEFINED * n_resamples:
+        return None
+    low, high = np.quantile(defined, (0.025, 0.975))
+    return Interval(value, float(low), float(high))
 
 
 def _resampled(
@@ -153,7 +169,7 @@ def _draw_copies(n_patients: int, size: int, rng: np.random.Generator) -> NDArra
 
 def _percentiles(value: float, defined: NDArray[np.float64], n_resamples: int, n_patients: int) -> BootstrapInterval:
     n_undefined = n_resamples - defined.size
-    if defined.size < _LEAST_SHARE_DEFINED * n_resamples:
+    interval = percentile_interval(value, defined, n_resamples)
+    if interval is None:
         raise UsageError(f"a statistic that {n_undefined} of {n_resamples} resamples could not give")
-    low, high = np.quantile(defined, (0.025, 0.975))
-    return BootstrapInterval(Interval(value, float(low), float(high)), n_resamples, n_undefined, n_patients)
+    return BootstrapInterval(interval, n_resamples, n_undefined, n_patients)

@@ -6,16 +6,14 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 from core.errors import UsageError
 from core.metrics.cases import BinaryCases, binary_cases
+from core.metrics.logistic import LogisticFit, fit_logistic, logits_of
 from core.metrics.proportions import Z95, Interval, wilson_interval
 
 Strategy = Literal["equal_count", "equal_width"]
-_CLIP = 1e-6  # logits of 0 and 1 are infinite; a float32 sigmoid saturates near here
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def calibration_report(
     bins = _fill_bins(cases, _bin_index(cases.score, n_bins, strategy))
     n = cases.score.size
     prevalence = cases.n_positive / n
-    logits = logit(np.clip(cases.score, _CLIP, 1 - _CLIP))
+    logits = logits_of(cases.score)
     return CalibrationReport(
         bins=bins,
         strategy=strategy,
@@ -101,7 +99,7 @@ def calibration_report(
         brier_of_prevalence=prevalence * (1 - prevalence),
         expected_calibration_error=sum(b.n_cases * abs(b.observed.value - b.mean_probability) for b in bins) / n,
         slope=_slope(cases, logits),
-        intercept=_fit_logistic(np.ones((n, 1)), logits, cases.is_positive),
+        intercept=_first_coefficient(fit_logistic(np.ones((n, 1)), cases.is_positive.astype(np.float64), logits)),
         n_positive=cases.n_positive,
         n_negative=cases.n_negative,
     )
@@ -134,25 +132,10 @@ def _slope(cases: BinaryCases, logits: NDArray[np.float64]) -> Interval | None:
     if positives.min() >= negatives.max() or negatives.min() >= positives.max():
         return None
     design = np.column_stack([logits, np.ones_like(logits)])
-    return _fit_logistic(design, np.zeros_like(logits), cases.is_positive)
+    return _first_coefficient(fit_logistic(design, cases.is_positive.astype(np.float64)))
 
 
-def _fit_logistic(design: NDArray[np.float64], offset: NDArray[np.float64], is_positive: NDArray[np.bool_]) -> Interval:
-    """First coefficient of a logistic regression without penalty, with its Wald interval."""
-
-    def loss(coefficients: NDArray[np.float64]) -> float:
-        logits = design @ coefficients + offset
-        return float(np.mean(np.logaddexp(0, np.where(is_positive, -logits, logits))))
-
-    def gradient(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(design.T @ (expit(design @ coefficients + offset) - is_positive) / len(design))
-
-    def information(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-        probability = expit(design @ coefficients + offset)
-        return np.asarray((design * (probability * (1 - probability))[:, np.newaxis]).T @ design / len(design))
-
-    start = np.zeros(design.shape[1])
-    fit = minimize(loss, start, jac=gradient, hess=information, method="trust-exact", options={"gtol": 1e-9})
-    value = float(fit.x[0])
-    error = Z95 * sqrt(float(np.linalg.inv(information(fit.x))[0, 0]) / len(design))
+def _first_coefficient(fit: LogisticFit) -> Interval:
+    """With its Wald interval."""
+    value, error = float(fit.coefficients[0]), Z95 * sqrt(float(fit.covariance[0, 0]))
     return Interval(value, value - error, value + error)

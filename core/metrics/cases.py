@@ -103,3 +103,16 @@ def patient_index(patients: ArrayLike, n_cases: int) -> NDArray[np.int64]:
 def last_of_ties(sorted_score: NDArray[np.float64]) -> NDArray[np.int64]:
     """Index of the last case of every run of equal scores; tied cases pass a threshold together."""
     return np.append(np.flatnonzero(np.diff(sorted_score)), sorted_score.size - 1).astype(np.int64)
+
+
+def evenly_along(way: NDArray[np.float64], most: int) -> NDArray[np.int64]:
+    """Places of at most `most` points, the first and the last among them, evenly along a way.
+
+    Args:
+        way: float64 (t,), never falls.
+        most: At least two.
+    """
+    if way.size <= most:
+        return np.arange(way.size)
+    wanted = np.linspace(way[0], way[-1], most - 1)
+    return np.union1d(np.searchsorted(way, wanted), way.size - 1).astype(np.int64)

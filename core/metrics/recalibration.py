@@ -5,20 +5,17 @@ stays level, so it never turns two cases round; a threshold chosen before must b
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
-from math import isfinite
-from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq, minimize
-from scipy.special import expit, logit
+from scipy.optimize import brentq
+from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 
 from core.errors import UsageError
 from core.metrics.cases import BinaryCases, binary_cases
+from core.metrics.logistic import fit_logistic, logits_of
 
-_CLIP = 1e-6  # as in the calibration report: logits of 0 and 1 are infinite; a float32 sigmoid saturates near here
 _LEAST_INVERSE = 1e-9  # a temperature beyond its inverse makes every probability 0.5
 
 
@@ -30,20 +27,11 @@ class TemperatureMap:
         temperature: Above 0; above 1 makes probabilities less extreme.
     """
 
-    method: ClassVar[str] = "temperature"
     temperature: float
-
-    def __post_init__(self) -> None:
-        if not (isfinite(self.temperature) and self.temperature > 0):
-            raise UsageError(f"a temperature of {self.temperature}")
 
     def apply(self, probability: ArrayLike) -> NDArray[np.float64]:
         """Map probabilities; the result has their shape. Raises `UsageError` for one outside [0, 1]."""
-        return np.asarray(expit(_logits(_checked(probability)) / self.temperature))
-
-    def parameters(self) -> dict[str, Any]:
-        """What `recalibration_from` reads: JSON values."""
-        return {"method": self.method, "temperature": self.temperature}
+        return np.asarray(expit(logits_of(_checked(probability)) / self.temperature))
 
 
 @dataclass(frozen=True)
@@ -55,21 +43,12 @@ class PlattMap:
         intercept: Below 0 makes them smaller.
     """
 
-    method: ClassVar[str] = "platt"
     slope: float
     intercept: float
 
-    def __post_init__(self) -> None:
-        if not (isfinite(self.slope) and self.slope > 0 and isfinite(self.intercept)):
-            raise UsageError(f"a line of slope {self.slope} and intercept {self.intercept}")
-
     def apply(self, probability: ArrayLike) -> NDArray[np.float64]:
         """Map probabilities; the result has their shape. Raises `UsageError` for one outside [0, 1]."""
-        return np.asarray(expit(self.slope * _logits(_checked(probability)) + self.intercept))
-
-    def parameters(self) -> dict[str, Any]:
-        """What `recalibration_from` reads: JSON values."""
-        return {"method": self.method, "slope": self.slope, "intercept": self.intercept}
+        return np.asarray(expit(self.slope * logits_of(_checked(probability)) + self.intercept))
 
 
 @dataclass(frozen=True)
@@ -81,25 +60,12 @@ class IsotonicMap:
         values: What they become, rising or level; one a knot.
     """
 
-    method: ClassVar[str] = "isotonic"
     knots: tuple[float, ...]
     values: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.knots) != len(self.values) or not self.knots:
-            raise UsageError(f"{len(self.knots)} knots with {len(self.values)} values")
-        if not all(0 <= number <= 1 for number in (*self.knots, *self.values)):
-            raise UsageError("a knot or value outside 0 to 1")
-        if any(b <= a for a, b in pairwise(self.knots)) or any(b < a for a, b in pairwise(self.values)):
-            raise UsageError("knots that do not rise or values that fall")
 
     def apply(self, probability: ArrayLike) -> NDArray[np.float64]:
         """Map probabilities; the result has their shape. Raises `UsageError` for one outside [0, 1]."""
         return np.asarray(np.interp(_checked(probability), self.knots, self.values), dtype=np.float64)
-
-    def parameters(self) -> dict[str, Any]:
-        """What `recalibration_from` reads: JSON values."""
-        return {"method": self.method, "knots": list(self.knots), "values": list(self.values)}
 
 
 Recalibration = TemperatureMap | PlattMap | IsotonicMap
@@ -117,7 +83,7 @@ def fit_temperature(y_true: ArrayLike, probability: ArrayLike) -> TemperatureMap
             its right side of 0.5, or the probabilities do not rise with the outcome.
     """
     cases = _fitting_cases(y_true, probability)
-    logits = _logits(cases.score)
+    logits = logits_of(cases.score)
 
     def slope_of_loss(inverse: float) -> float:
         """Derivative of the mean log loss by the inverse temperature; it rises, so its root is the minimum."""
@@ -147,26 +113,17 @@ def fit_platt(y_true: ArrayLike, probability: ArrayLike) -> PlattMap:
         UsageError: See `binary_cases`; a probability outside [0, 1], or probabilities that do not rise with the outcome.
     """
     cases = _fitting_cases(y_true, probability)
-    logits = _logits(cases.score)
+    logits = logits_of(cases.score)
     target = np.where(cases.is_positive, (cases.n_positive + 1) / (cases.n_positive + 2), 1 / (cases.n_negative + 2))
     # The slope of the likelihood at a level line has the sign of this, and the likelihood has one summit.
     if np.ptp(logits) == 0 or np.mean((logits - logits.mean()) * (target - target.mean())) <= 0:
         raise UsageError("probabilities that do not rise with the outcome")
     centre, scale = float(logits.mean()), float(logits.std())  # the search is quick only where slopes are near 1
     design = np.column_stack([(logits - centre) / scale, np.ones_like(logits)])
-
-    def loss(line: NDArray[np.float64]) -> float:
-        return float(np.mean(np.logaddexp(0, design @ line) - target * (design @ line)))
-
-    def gradient(line: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(design.T @ (expit(design @ line) - target) / target.size)
-
-    def curvature(line: NDArray[np.float64]) -> NDArray[np.float64]:
-        stated = expit(design @ line)
-        return np.asarray((design * (stated * (1 - stated))[:, np.newaxis]).T @ design / target.size)
-
-    fit = minimize(loss, np.zeros(2), jac=gradient, hess=curvature, method="trust-exact", options={"gtol": 1e-9})
-    return PlattMap(float(fit.x[0]) / scale, float(fit.x[1]) - float(fit.x[0]) * centre / scale)
+    slope, intercept = fit_logistic(design, target).coefficients
+    if slope <= 0:  # so little that the search stopped before it
+        raise UsageError("probabilities that do not rise with the outcome")
+    return PlattMap(float(slope / scale), float(intercept - slope * centre / scale))
 
 
 def fit_isotonic(y_true: ArrayLike, probability: ArrayLike) -> IsotonicMap:
@@ -189,29 +146,6 @@ def fit_isotonic(y_true: ArrayLike, probability: ArrayLike) -> IsotonicMap:
     return IsotonicMap(tuple(fit.X_thresholds_.tolist()), tuple(fit.y_thresholds_.tolist()))
 
 
-def recalibration_from(parameters: dict[str, Any]) -> Recalibration:
-    """Read what `parameters()` of a map gave, perhaps through a JSON file.
-
-    Raises:
-        UsageError: An unknown method, a missing or further entry, or a value that its map refuses.
-    """
-    match parameters:
-        case {"method": "temperature", "temperature": temperature, **further} if not further:
-            return TemperatureMap(_number(temperature))
-        case {"method": "platt", "slope": slope, "intercept": intercept, **further} if not further:
-            return PlattMap(_number(slope), _number(intercept))
-        case {"method": "isotonic", "knots": list(knots), "values": list(values), **further} if not further:
-            return IsotonicMap(tuple(map(_number, knots)), tuple(map(_number, values)))
-    raise UsageError("a recalibration of no known method, or with other entries than its method has")
-
-
-def _number(entry: object) -> float:
-    # The bound keeps whole numbers out that no float can hold.
-    if isinstance(entry, bool) or not isinstance(entry, int | float) or not abs(entry) < 1e300:
-        raise UsageError("a recalibration with an entry that is no finite number")
-    return float(entry)
-
-
 def _fitting_cases(y_true: ArrayLike, probability: ArrayLike) -> BinaryCases:
     cases = binary_cases(y_true, probability)
     _checked(cases.score)
@@ -224,7 +158,3 @@ def _checked(probability: ArrayLike) -> NDArray[np.float64]:
     if n_outside:
         raise UsageError(f"{n_outside} of {checked.size} probabilities outside 0 to 1")
     return checked
-
-
-def _logits(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(logit(np.clip(probability, _CLIP, 1 - _CLIP)))

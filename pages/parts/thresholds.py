@@ -5,10 +5,11 @@ import streamlit as st
 from core import registry
 from core.manifest import Manifest
 from core.task import Task
+from core.tasks.chest_lesions.decode import FLOOR
 from pages.parts.frame import label_name
 from pages.parts.words import t
 
-_LOWEST, _HIGHEST, _STEP = 0.1, 0.99, 0.01  # a box below the lowest is not listed
+_HIGHEST, _STEP = 0.99, 0.01
 
 
 def moved(manifest: Manifest) -> Manifest:
@@ -34,7 +35,7 @@ def show_sliders(task: Task, published: Manifest) -> None:
                 columns = st.columns(2, gap="medium")
             columns[place % 2].slider(
                 label_name(task, point.label),
-                min(_LOWEST, point.threshold),
+                min(FLOOR, point.threshold),
                 max(_HIGHEST, point.threshold),
                 point.threshold,
                 _STEP,
