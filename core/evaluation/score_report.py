@@ -3,12 +3,14 @@
 import json
 import shlex
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil, floor, log10
 
 import numpy as np
 
 from core.errors import TableError, UsageError
-from core.evaluation.score_comparisons import Comparison, compare_models
+from core.evaluation.score_comparisons import Comparison, PointComparison, compare_models, compare_points
+from core.evaluation.score_recalibration import RecalibrationTrial, try_recalibration
 from core.evaluation.scores import (
     FEW,
     Subgroup,
@@ -21,11 +23,12 @@ from core.evaluation.scores import (
 from core.io.score_table import ScoreTable
 from core.metrics.calibration import CalibrationReport, calibration_report
 from core.metrics.confusion import ConfusionMatrix
+from core.metrics.decision_curve import DecisionCurve, decision_curve
 from core.metrics.histogram import ScoreHistogram, score_histogram
 from core.metrics.operating_point import OperatingPointMetrics
 from core.metrics.precision_recall import PrecisionRecallCurve, precision_recall_curve
 from core.metrics.roc import RocCurve, roc_curve
-from core.metrics.thresholds import threshold_by_youden
+from core.metrics.thresholds import threshold_by_youden, threshold_for_sensitivity, threshold_for_specificity
 
 _MOST_POINTS = 2000  # of a drawn curve: more than a screen has pixels, and a million cases have a million points
 _STEPS = 1000  # of a slider over all scores, at most
@@ -67,6 +70,35 @@ class ModelReport:
         """Share of positive rows."""
         return self.roc.n_positive / self.n
 
+    @cached_property
+    def recalibration(self) -> RecalibrationTrial | None:
+        """What maps would do to the probabilities; None where the scores are none, or the rows too few."""
+        return None if self.calibration is None else try_recalibration(self.table)
+
+    def decision(self, prevalence: float | None) -> DecisionCurve | None:
+        """Net benefit over thresholds, without intervals; None where the scores are no probabilities."""
+        if self.calibration is None:
+            return None
+        return decision_curve(self.table.is_positive, self.table.score, prevalence=prevalence)
+
+    def for_target(self, rule: str, target: float) -> float | None:
+        """Threshold chosen on these very rows.
+
+        Args:
+            rule: "sensitivity" or "specificity".
+            target: At least this much of it, above 0 and up to 1.
+
+        Returns:
+            None for a specificity that only a threshold above every score would reach.
+        """
+        cases = (self.table.is_positive, self.table.score)
+        if rule == "sensitivity":
+            return threshold_for_sensitivity(*cases, target).threshold
+        try:
+            return threshold_for_specificity(*cases, target).threshold
+        except UsageError:  # the table was checked, so it is out of reach
+            return None
+
     def at(self, threshold: float | None, prevalence: float | None) -> OperatingPointMetrics:
         """What a threshold does; None = Youden's, and the prevalence of these rows."""
         return measure_point(self.table, self.youden if threshold is None else threshold, prevalence)
@@ -102,6 +134,11 @@ class ScoreReport:
     models: dict[str, ModelReport]
     comparisons: tuple[Comparison, ...]
     method: str
+
+    def compared_at(self, threshold: float | None) -> list[PointComparison]:
+        """What every two models call, as `comparisons`; None = each at its own Youden threshold."""
+        cuts = {name: own.youden if threshold is None else threshold for name, own in self.models.items()}
+        return compare_points({name: own.table for name, own in self.models.items()}, cuts)
 
     @property
     def n_patients(self) -> int:

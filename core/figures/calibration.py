@@ -1,12 +1,13 @@
-"""The reliability diagram."""
+"""The reliability diagram, of one report and of one before and after a map."""
 
 import plotly.graph_objects as go
 
-from core.figures.style import NEUTRAL, cases_line, new_figure, number, theme, with_interval
+from core.figures.style import HIGHLIGHT, NEUTRAL, cases_line, new_figure, number, theme, with_interval
 from core.i18n import Translator
 from core.metrics.calibration import CalibrationReport
 
 _HEIGHT_PX = 620
+_TWO_HEIGHT_PX = 520
 _GAP = 0.05  # between the two panels, share of the height
 _COUNTS_TOP = 0.22  # the counts take the lowest fifth
 
@@ -47,6 +48,46 @@ def calibration_alt(report: CalibrationReport, t: Translator) -> str:
         intercept=with_interval(report.intercept, t),
         brier=number(report.brier_score, 3),
         cases=cases_line(t, report.n_positive, report.n_negative),
+    )
+
+
+def recalibration_figure(
+    before: CalibrationReport, after: CalibrationReport, method: str, t: Translator, dark: bool
+) -> go.Figure:
+    """Observed share against stated probability of the same cases before and after a map, with intervals.
+
+    Args:
+        before, after: Of the cases that the map was not fitted on.
+        method: Its name, already in the reader's language.
+        t: The reader's words.
+        dark: Theme.
+    """
+    title = [
+        t("Calibration before and after"),
+        t("Slope before {interval}", interval=_slope_words(before, t)),
+        t("Slope after {interval}", interval=_slope_words(after, t)),
+        cases_line(t, before.n_positive, before.n_negative),
+    ]
+    first, second = _observed(before, t, dark), _observed(after, t, dark)
+    first.update(name=t("Before"), line={"color": HIGHLIGHT, "width": 2, "dash": "dash"})
+    first.update(marker={"size": 9, "symbol": "square"})
+    second.update(name=method)
+    figure = new_figure([_perfect(t), first, second], dark, title, _TWO_HEIGHT_PX)
+    figure.update_xaxes(title=t("Stated probability"), range=[-0.01, 1.01])
+    figure.update_yaxes(title=t("Observed share (95 % CI)"), range=[-0.02, 1.02])
+    return figure
+
+
+def recalibration_alt(before: CalibrationReport, after: CalibrationReport, method: str, t: Translator) -> str:
+    """What `recalibration_figure` shows, in words."""
+    return t(
+        "Calibration before and after {method}: slope {slope} and {slope_after}, Brier score {brier} and {brier_after}, {cases}.",
+        method=method,
+        slope=_slope_words(before, t),
+        slope_after=_slope_words(after, t),
+        brier=number(before.brier_score, 3),
+        brier_after=number(after.brier_score, 3),
+        cases=cases_line(t, before.n_positive, before.n_negative),
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from core.errors import UsageError
 from core.metrics.bootstrap import ManyStatistics, intervals_or_none
 from core.metrics.cases import BinaryCases, binary_cases
+from core.metrics.operating_point import OperatingPointMetrics
 
 THRESHOLDS = np.arange(1, 100) / 100
 
@@ -144,3 +145,19 @@ def _net_benefit_of_copies(
         return np.where(is_defined, prevalence * found - (1 - prevalence) * alarmed * odds, np.nan)
 
     return statistics
+
+
+def net_benefit_at(point: OperatingPointMetrics) -> float | None:
+    """Net benefit of treating whom a threshold calls, at the prevalence of the point.
+
+    Args:
+        point: Its threshold is a probability.
+
+    Returns:
+        None for a threshold that is no probability below 1.
+    """
+    if not 0 <= point.threshold < 1:
+        return None
+    odds = point.threshold / (1 - point.threshold)
+    found = point.prevalence * point.sensitivity.value
+    return found - (1 - point.prevalence) * (1 - point.specificity.value) * odds

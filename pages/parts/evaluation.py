@@ -14,6 +14,7 @@ from core.manifest import DEMO_STATEMENT
 from pages.parts.errors import show_error
 from pages.parts.evaluation_panels import show_panels
 from pages.parts.evaluation_point import show_point
+from pages.parts.evaluation_sample_size import show_sample_size
 from pages.parts.evaluation_table import show_columns, show_table_checks
 from pages.parts.words import t
 
@@ -42,6 +43,11 @@ def show_evaluation() -> None:
             "The table is read and measured on this machine: nothing leaves it. It is forgotten soon after its page is closed."
         )
     )
+    _show_table()
+    show_sample_size()
+
+
+def _show_table() -> None:
     try:
         measured = _choose_table()
     except TableError as error:
@@ -56,7 +62,7 @@ def show_evaluation() -> None:
     model = measured.report.models[name]
     key = f"evaluation.{measured.digest}.{list(measured.report.models).index(name)}"
     chosen = show_point(measured.report, model, key)
-    show_panels(measured.report, model, chosen.point, key)
+    show_panels(measured.report, model, chosen, key)
     _show_download(measured, chosen.threshold, chosen.prevalence)
 
 

@@ -1,4 +1,6 @@
-"""Curves, counts, calibration, groups and models of a measured table."""
+"""Curves, counts, calibration, decisions, groups and models of a measured table."""
+
+from collections.abc import Mapping
 
 import streamlit as st
 
@@ -7,20 +9,37 @@ from core.evaluation.scores import FEW
 from core.figures.calibration import calibration_alt, calibration_figure
 from core.figures.confusion import confusion_alt, confusion_figure
 from core.figures.curves import precision_recall_alt, precision_recall_figure, roc_alt, roc_figure
+from core.figures.decision import decision_alt, decision_figure
 from core.figures.forest import ForestRow, forest_alt, forest_figure
 from core.figures.scores import score_histogram_alt, score_histogram_figure
-from core.figures.style import number, with_interval
+from core.figures.style import threshold_words, with_interval
+from core.metrics.confusion import report_matrix
 from core.metrics.operating_point import OperatingPointMetrics
 from pages.parts.chart import is_dark, show_chart
+from pages.parts.classification import show_classification
+from pages.parts.evaluation_comparisons import show_comparisons
+from pages.parts.evaluation_point import Chosen
+from pages.parts.evaluation_recalibration import show_recalibration
 from pages.parts.method import show_rows
 from pages.parts.words import literal, t, translator
 
 _MOST_GROUPS = 30  # of a drawing
 
 
-def show_panels(report: ScoreReport, model: ModelReport, point: OperatingPointMetrics, key: str) -> None:
-    """Everything below the threshold."""
-    words, dark = translator(), is_dark()
+def show_panels(
+    report: ScoreReport, model: ModelReport, chosen: Chosen, key: str, card: Mapping[str, float] | None = None
+) -> None:
+    """Everything below the threshold.
+
+    Args:
+        report: Of the table.
+        model: On show.
+        chosen: See `show_point`.
+        key: Of its widgets and pictures.
+        card: See `show_point`.
+    """
+    words, dark, point = translator(), is_dark(), chosen.point
+    _show_card(model, card or {})
     left, right = st.columns(2, gap="medium")
     with left:
         show_chart(roc_figure(model.roc, words, dark, point), f"{key}.roc", roc_alt(model.roc, words, point))
@@ -35,7 +54,9 @@ def show_panels(report: ScoreReport, model: ModelReport, point: OperatingPointMe
         _show_calibration(model, key)
     with right:
         _show_groups(model, key)
-    _show_comparisons(report)
+    _show_decisions(model, chosen, key)
+    show_recalibration(model, key)
+    show_comparisons(report, chosen.threshold)
 
 
 def _show_histogram(model: ModelReport, point: OperatingPointMetrics, key: str) -> None:
@@ -78,34 +99,49 @@ def _show_groups(model: ModelReport, key: str) -> None:
     st.caption(words)
 
 
-def _show_comparisons(report: ScoreReport) -> None:
-    if len(report.models) == 1:
-        return
-    st.subheader(t("Models compared"))
-    if not report.comparisons:
-        st.info(t("A comparison needs the column patient, and one row a patient and model."), icon=":material/info:")
-        return
-    heads = (t("First model"), t("Second model"), t("Patients"), t("AUROC of the first"), t("AUROC of the second"))
-    rows = [
-        (
-            *(literal(name) for name in own.models),
-            f"{own.n:,}",
-            *(with_interval(auroc, translator(), 3) for auroc in own.aurocs),
-            with_interval(own.difference, translator(), 3),
-            _p_words(own.p_value),
+def _show_decisions(model: ModelReport, chosen: Chosen, key: str) -> None:
+    """What the threshold is worth beside others, and the classes one by one."""
+    st.subheader(t("Decisions"))
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _show_decision_curve(model, chosen, key)
+    with right:
+        accuracy = None if model.n_patients == model.n else chosen.point.accuracy
+        show_classification(report_matrix(confusion_of(chosen.point)), (t("Negative"), t("Positive")), accuracy)
+        st.caption(
+            t(
+                "Likelihood ratios stand in the table of the threshold. Precision and F1 are those of these cases, whatever the "
+                "prevalence above."
+            )
         )
-        for own in report.comparisons
-    ]
-    show_rows((*heads, t("Difference"), "p"), rows)
+
+
+def _show_decision_curve(model: ModelReport, chosen: Chosen, key: str) -> None:
+    curve = model.decision(chosen.prevalence)
+    if curve is None:
+        st.info(t("No decision curve: these scores are no probabilities from 0 to 1."), icon=":material/info:")
+        return
+    data = (curve, translator())
+    figure = decision_figure(*data, is_dark(), chosen.point)
+    show_chart(figure, f"{key}.decision", decision_alt(*data, chosen.point))
     st.caption(
         t(
-            "DeLong's paired test on the patients that both models answered. Many comparisons find something by chance: p is not "
-            "corrected for their number."
+            "Net benefit: true positives a patient, less the false ones weighed by the odds of the threshold (Vickers and Elkin "
+            "2006). It counts only where the probabilities are calibrated; drawn without intervals."
         )
     )
 
 
-def _p_words(p_value: float | None) -> str:
-    if p_value is None:
-        return "–"
-    return "<\u202f0.001" if p_value < 0.001 else number(p_value, 3)
+def _show_card(model: ModelReport, card: Mapping[str, float]) -> None:
+    """The thresholds of the card beside the one that these cases would choose."""
+    if not card:
+        return
+    st.subheader(t("Thresholds of the card on these cases"))
+    named = [(literal(name), threshold) for name, threshold in card.items()]
+    named.append((t("Youden's on these very cases"), model.youden))
+    rows = []
+    for name, threshold in named:
+        own = model.at(threshold, None)
+        intervals = (with_interval(interval, translator()) for interval in (own.sensitivity, own.specificity))
+        rows.append((name, threshold_words(threshold), *intervals))
+    show_rows((t("Operating point"), t("Threshold"), t("Sensitivity"), t("Specificity")), rows)

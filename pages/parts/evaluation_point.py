@@ -1,15 +1,17 @@
 """Headline figures of a model, and the one threshold that everything else follows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.evaluation.score_report import ModelReport, ScoreReport, ThresholdScale, threshold_scale
+from core.evaluation.score_report import ModelReport, ScoreReport
 from core.evaluation.scores import DELONG
-from core.figures.style import number, threshold_words
+from core.figures.style import number
 from core.metrics.operating_point import OperatingPointMetrics
 from core.metrics.proportions import Interval
+from pages.parts.evaluation_threshold import CARD, CASES, YOUDEN, choose_threshold
 from pages.parts.method import show_rows
 from pages.parts.words import t
 
@@ -32,17 +34,24 @@ class Chosen:
     point: OperatingPointMetrics
 
 
-def show_point(report: ScoreReport, model: ModelReport, key: str) -> Chosen:
-    """Headline figures, slider, prevalence, and the table that follows them."""
+def show_point(report: ScoreReport, model: ModelReport, key: str, card: Mapping[str, float] | None = None) -> Chosen:
+    """Headline figures, threshold, prevalence, and the table that follows them.
+
+    Args:
+        report: Of the table.
+        model: On show.
+        key: Of its widgets.
+        card: Named thresholds of a model card, chosen before these cases were seen; the slider starts at the first.
+    """
     _show_headline(report, model)
     with st.container(border=True):
         left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
         with left:
-            threshold = _choose_threshold(model, key)
+            threshold = choose_threshold(model, key, card or {})
         with right:
             prevalence = _choose_prevalence(model, key)
-        chosen = Chosen(threshold, prevalence, model.at(threshold, prevalence))
-        _show_origin(threshold)
+        chosen = Chosen(threshold.value, prevalence, model.at(threshold.value, prevalence))
+        _show_origin(threshold.origin)
         _show_measures(chosen.point)
         _show_limits(model)
     return chosen
@@ -82,27 +91,6 @@ def _show_brier(column: DeltaGenerator, model: ModelReport) -> None:
     )
 
 
-def _choose_threshold(model: ModelReport, key: str) -> float | None:
-    """None while the slider stands where it started: its digits are fewer than those of Youden's threshold."""
-    scale = threshold_scale(model.table)
-    start = _start(model.youden, scale)
-    threshold = st.slider(
-        t("Threshold (Youden's on these very cases: {threshold})", threshold=threshold_words(model.youden)),
-        scale.low,
-        scale.high,
-        start,
-        scale.step,
-        format=f"%.{scale.digits}f",
-        key=f"{key}.threshold",
-        persist_state="session",
-    )
-    return None if threshold == start else round(float(threshold), scale.digits)
-
-
-def _start(youden: float, scale: ThresholdScale) -> float:
-    return min(max(round(youden, scale.digits), scale.low), scale.high)
-
-
 def _choose_prevalence(model: ModelReport, key: str) -> float | None:
     start = min(max(round(100 * model.prevalence, 2), _LEAST_PREVALENCE), 100 - _LEAST_PREVALENCE)
     prevalence = st.number_input(
@@ -118,19 +106,23 @@ def _choose_prevalence(model: ModelReport, key: str) -> float | None:
     return None if prevalence == start else float(prevalence) / 100
 
 
-def _show_origin(threshold: float | None) -> None:
-    if threshold is None:
-        st.markdown(
-            ":orange[:material/warning:] "
-            + t(
-                "Youden's threshold was chosen on these very cases: sensitivity and specificity look better than they are."
-            )
+def _show_origin(origin: str) -> None:
+    if origin == YOUDEN:
+        words = t(
+            "Youden's threshold was chosen on these very cases: sensitivity and specificity look better than they are."
         )
+    elif origin == CASES:
+        words = t(
+            "This threshold was chosen on these very cases: sensitivity and specificity look better than they are."
+        )
+    elif origin == CARD:
+        st.markdown(":green[:material/verified:] " + t("Threshold of the card, chosen before these cases were seen."))
+        return
     else:
-        st.markdown(
-            ":material/tune: "
-            + t("A threshold set by hand. It counts only if it was fixed before these cases were seen.")
-        )
+        words = t("A threshold set by hand. It counts only if it was fixed before these cases were seen.")
+        st.markdown(":material/tune: " + words)
+        return
+    st.markdown(":orange[:material/warning:] " + words)
 
 
 def _show_measures(point: OperatingPointMetrics) -> None:

@@ -1,6 +1,5 @@
 """Tab "Performance": every number from the held-out results that ride with the weights."""
 
-import pandas as pd
 import streamlit as st
 
 from core.figures.bars import bar_with_intervals_alt, bar_with_intervals_figure
@@ -18,13 +17,14 @@ from core.metrics.precision_recall import precision_recall_curve
 from core.metrics.proportions import Interval
 from core.task import Task
 from pages.parts.chart import is_dark, show_chart
+from pages.parts.classification import show_classification
 from pages.parts.detecting import show_detecting
 from pages.parts.frame import grade_name, held_out_name
 from pages.parts.grading import show_grading
 from pages.parts.held_out import HeldOut, curve_of, held_out
 from pages.parts.segmenting import show_segmenting
 from pages.parts.view import TaskView
-from pages.parts.words import percent, t, translator
+from pages.parts.words import t, translator
 
 
 def show_performance(view: TaskView, task: Task, manifest: Manifest) -> None:
@@ -186,29 +186,4 @@ def _show_confusion(task: Task, label: str, cases: HeldOut, threshold: float) ->
     matrix = confusion_matrix(cases.y_true, called, ids)
     alt = confusion_alt(matrix, names, translator())
     show_chart(confusion_figure(matrix, names, translator(), is_dark()), f"{task.id}.confusion", alt)
-    report = classification_report(cases.y_true, called, ids)
-    rows = [(name, c.precision, c.recall, c.f1, str(c.support)) for name, c in zip(names, report.classes, strict=True)]
-    rows += [
-        (t("Macro average"), report.macro.precision, report.macro.recall, report.macro.f1, str(report.n_cases)),
-        (
-            t("Weighted average"),
-            report.weighted.precision,
-            report.weighted.recall,
-            report.weighted.f1,
-            str(report.n_cases),
-        ),
-    ]
-    heads = (t("Class"), t("Precision"), t("Recall"), "F1", t("Support"))
-    table = [(name, number(p), number(r), number(f), n) for name, p, r, f, n in rows]
-    st.markdown(f"**{t('Classification report')}**")
-    st.table(pd.DataFrame(table, columns=list(heads)), hide_index=True, border="horizontal")
-    accuracy = report.accuracy
-    st.caption(
-        t(
-            "Accuracy {value} ({low} to {high}), n = {n}.",
-            value=percent(accuracy.value),
-            low=percent(accuracy.low),
-            high=percent(accuracy.high),
-            n=report.n_cases,
-        )
-    )
+    show_classification(classification_report(cases.y_true, called, ids), names)
