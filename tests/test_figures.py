@@ -10,18 +10,21 @@ import pytest
 
 from core.errors import UsageError
 from core.figures.bars import bar_with_intervals_alt, bar_with_intervals_figure
-from core.figures.calibration import calibration_alt, calibration_figure
+from core.figures.calibration import calibration_alt, calibration_figure, recalibration_alt, recalibration_figure
 from core.figures.confusion import cell_colour, confusion_alt, confusion_figure, ink
 from core.figures.curves import precision_recall_alt, precision_recall_figure, roc_alt, roc_figure
+from core.figures.decision import decision_alt, decision_figure
 from core.figures.scores import score_bar_alt, score_bar_figure, score_distribution_alt, score_distribution_figure
 from core.figures.style import DARK, FONTS, LIGHT, number, score_words, template
 from core.i18n import LANGUAGES, Translator
 from core.metrics.calibration import calibration_report
 from core.metrics.confusion import ConfusionMatrix
+from core.metrics.decision_curve import decision_curve, net_benefit_at
 from core.metrics.histogram import score_histogram
 from core.metrics.operating_point import operating_point_metrics
 from core.metrics.precision_recall import precision_recall_curve
 from core.metrics.proportions import Interval
+from core.metrics.recalibration import fit_platt
 from core.metrics.roc import roc_curve
 
 RNG = np.random.default_rng(7)
@@ -31,6 +34,8 @@ ROC = roc_curve(Y_TRUE, Y_SCORE, n_resamples=200)
 PRECISION_RECALL = precision_recall_curve(Y_TRUE, Y_SCORE)
 POINT = operating_point_metrics(Y_TRUE, Y_SCORE, 0.41)
 CALIBRATION = calibration_report(Y_TRUE, Y_SCORE)
+MAPPED = calibration_report(Y_TRUE, fit_platt(Y_TRUE, Y_SCORE).apply(Y_SCORE))
+DECISION = decision_curve(Y_TRUE, Y_SCORE)
 MATRIX = ConfusionMatrix(np.array([[32, 5], [2, 45]]), ("not_osteoporosis", "osteoporosis"))
 NAMES = ["No osteoporosis", "Osteoporosis"]
 BAND = Interval(0.41, 0.35, 0.47)
@@ -42,6 +47,7 @@ class _Drawing:
     figure: Callable[[Translator, bool], go.Figure]
     alt: Callable[[Translator], str]
     titled: bool = True
+    has_interval: bool = True
 
 
 DRAWINGS = {
@@ -55,6 +61,15 @@ DRAWINGS = {
     ),
     "calibration": _Drawing(
         lambda t, dark: calibration_figure(CALIBRATION, t, dark), lambda t: calibration_alt(CALIBRATION, t)
+    ),
+    "recalibration": _Drawing(
+        lambda t, dark: recalibration_figure(CALIBRATION, MAPPED, "Platt", t, dark),
+        lambda t: recalibration_alt(CALIBRATION, MAPPED, "Platt", t),
+    ),
+    "decision": _Drawing(
+        lambda t, dark: decision_figure(DECISION, t, dark, POINT),
+        lambda t: decision_alt(DECISION, t, POINT),
+        has_interval=False,
     ),
     "score_bar": _Drawing(
         lambda t, dark: score_bar_figure(0.81, 0.41, BAND, t, dark),
@@ -95,7 +110,7 @@ class TestEveryFigure:
         title = drawing.figure(Translator(language), dark).layout.title.text
         assert (title is not None) == drawing.titled
         if title is not None:
-            assert "95 % CI" in title or language != "en"
+            assert ("95 % CI" in title) == drawing.has_interval or language != "en"
             assert "n = " in title or language != "en"
             assert max(len(line) for line in title.split("<br>")) <= 52  # some 450 pixels
 
@@ -202,6 +217,43 @@ def test_calibration_says_when_there_is_no_slope(t: Translator) -> None:
     report = replace(CALIBRATION, slope=None)
     assert "undefined" in calibration_figure(report, t, False).layout.title.text
     assert "undefined" in calibration_alt(report, t)
+
+
+def test_recalibration_traces_are_the_bins_of_both(t: Translator) -> None:
+    _, before, after = recalibration_figure(CALIBRATION, MAPPED, "Platt", t, False).data
+    for trace, report in ((before, CALIBRATION), (after, MAPPED)):
+        np.testing.assert_allclose(trace.y, [b.observed.value for b in report.bins])
+        np.testing.assert_allclose(trace.x, [b.mean_probability for b in report.bins])
+    assert (before.name, after.name) == ("Before", "Platt")
+    assert before.marker.symbol != after.marker.symbol  # colour alone tells nobody
+    words = recalibration_alt(CALIBRATION, MAPPED, "Platt", t)
+    assert f"Brier score {CALIBRATION.brier_score:.3f} and {MAPPED.brier_score:.3f}" in words
+
+
+def test_decision_traces_are_the_computed_arrays(t: Translator) -> None:
+    none, everybody, model, point = decision_figure(DECISION, t, False, POINT).data
+    np.testing.assert_array_equal(none.y, 0)
+    np.testing.assert_array_equal(everybody.y, DECISION.treat_all)
+    np.testing.assert_array_equal(model.y, DECISION.net_benefit)
+    assert (point.x[0], point.y[0]) == (0.41, net_benefit_at(POINT))
+    assert f"At the operating point 0.41 the net benefit is {point.y[0]:.3f}." in decision_alt(DECISION, t, POINT)
+    assert f"is worth more than treating all or none at {100 * DECISION.is_useful.mean():.0f}" in decision_alt(
+        DECISION, t, POINT
+    )
+
+
+def test_a_point_without_net_benefit_is_not_drawn(t: Translator) -> None:
+    beyond = replace(POINT, threshold=1.5)
+    assert len(decision_figure(DECISION, t, False, beyond).data) == 3
+    assert "operating point" not in decision_alt(DECISION, t, beyond)
+
+
+def test_a_useless_model_is_said_to_be_one(t: Translator) -> None:
+    useless = decision_curve(Y_TRUE, 1 - Y_SCORE)
+    assert not useless.is_useful.all()
+    words = decision_alt(replace(useless, net_benefit=useless.treat_all), t, POINT)
+    assert "at 0\u202f% of the thresholds" in words
+    assert "lowest" not in words
 
 
 def test_score_bar_marks_score_point_and_band(t: Translator) -> None:

@@ -9,7 +9,7 @@ from sklearn.metrics import confusion_matrix
 
 from core.errors import UsageError
 from core.metrics.bootstrap import bootstrap_interval
-from core.metrics.decision_curve import THRESHOLDS, decision_curve
+from core.metrics.decision_curve import THRESHOLDS, decision_curve, net_benefit_at
 from core.metrics.operating_point import operating_point_metrics
 
 N = 300
@@ -143,3 +143,18 @@ def test_bad_calls_are_refused(
 def test_one_class_is_refused() -> None:
     with pytest.raises(UsageError, match="both classes"):
         decision_curve([1, 1], [0.1, 0.5])
+
+
+@pytest.mark.parametrize("prevalence", [None, 0.03])
+def test_the_net_benefit_of_a_point_is_that_of_the_curve(
+    y_true: NDArray[np.bool_], probability: NDArray[np.float64], prevalence: float | None
+) -> None:
+    curve = decision_curve(y_true, probability, prevalence=prevalence)
+    for threshold, expected in zip(curve.thresholds, curve.net_benefit, strict=True):
+        point = operating_point_metrics(y_true, probability, threshold, prevalence)
+        assert net_benefit_at(point) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.0, 3.0])
+def test_a_threshold_that_is_no_probability_has_no_net_benefit(threshold: float) -> None:
+    assert net_benefit_at(operating_point_metrics([0, 1], [0.2, 0.8], threshold)) is None

@@ -1,6 +1,7 @@
 """The page "Evaluation" without a browser: no table, good ones, refused ones, the threshold, models, groups, languages."""
 
 import json
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from app_pages import open_page, says, words
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import classification_report, roc_auc_score
 from streamlit.testing.v1 import AppTest
 
 from core.cli.main import main
@@ -18,6 +19,7 @@ from core.evaluation.score_report import report_scores
 from core.evaluation.scores import FEW
 from core.i18n import LANGUAGES, Translator
 from core.io.score_table import read_scores
+from core.metrics.sample_size import cases_for_auroc
 from pages.parts.words import literal
 
 OWN = "Youden's threshold was chosen on these very cases: sensitivity and specificity look better than they are."
@@ -49,6 +51,17 @@ def charts(app: AppTest) -> dict[str, str]:
     for element in app.get("plotly_chart"):
         found[element.proto.id.rpartition(".")[2]] = element.proto.alt
     return found
+
+
+def compared(app: AppTest, language: str = "en") -> list[pd.DataFrame]:
+    """The tables of models: AUROCs, calls."""
+    head = Translator(language)("First model")
+    return [table.value for table in app.table if head in table.value.columns]
+
+
+def rows_of(app: AppTest, head: str) -> pd.DataFrame:
+    """The table with a column of this name."""
+    return next(table.value for table in app.table if head in table.value.columns)
 
 
 # --- before a table --------------------------------------------------------------------------------------------------
@@ -87,7 +100,7 @@ def test_a_table_is_measured_and_its_checks_are_shown() -> None:
     assert shown["Brier score"] == f"{np.mean((table.score - table.label) ** 2):.3f}"
     assert says(app, "95 % interval of the AUROC: DeLong, every row another patient.")
     assert OWN in words(app)
-    assert len(app.get("plotly_chart")) == 5  # ROC, precision-recall, scores, confusion, calibration
+    assert set(charts(app)) == {"roc", "pr", "scores", "confusion", "calibration", "decision", "recalibration"}
 
 
 def test_another_table_takes_the_first_away_and_none_all_of_them() -> None:
@@ -116,7 +129,8 @@ def test_scores_that_are_no_probabilities_have_no_calibration() -> None:
     app = opened(table.assign(score=np.log(table.score / (1 - table.score))))
     assert says(app, "Scores outside 0 to 1 are no probabilities: no Brier score and no calibration")
     assert {metric.label: metric.value for metric in app.metric}["Brier score"] == "–"
-    assert len(app.get("plotly_chart")) == 4
+    assert says(app, "No decision curve: these scores are no probabilities from 0 to 1.")
+    assert set(charts(app)) == {"roc", "pr", "scores", "confusion"}
 
 
 @pytest.mark.parametrize("scores", [[0.3] * 60, list(np.linspace(-900, 900, 60)), list(np.linspace(0, 1e-7, 60))])
@@ -174,7 +188,7 @@ def test_one_slider_moves_every_number() -> None:
     assert (before.iloc[:, 1] != after.iloc[:, 1]).all()
     assert (before.iloc[:4, 3] != after.iloc[:4, 3]).all()
     moved = {name for name, alt in charts(app).items() if alt != drawings[name]}
-    assert moved == set(drawings) - {"calibration"}  # which has no threshold
+    assert moved == set(drawings) - {"calibration", "recalibration"}  # which have no threshold
     assert OWN not in words(app)
     assert says(app, "A threshold set by hand. It counts only if it was fixed before these cases were seen.")
 
@@ -204,6 +218,153 @@ def test_a_stated_prevalence_moves_predictive_values_only() -> None:
     )
 
 
+# --- where the threshold comes from ----------------------------------------------------------------------------------
+
+
+def rule(app: AppTest, name: str) -> AppTest:
+    control = next(own for own in app.segmented_control if own.label == "Operating point")
+    control.set_value(name).run()
+    assert not app.exception
+    return app
+
+
+@pytest.mark.parametrize(("name", "row"), [("sensitivity", 0), ("specificity", 1)])
+def test_a_wanted_sensitivity_or_specificity_moves_the_slider_and_says_so(name: str, row: int) -> None:
+    app = opened(drawn())
+    start = app.slider[0].value
+    rule(app, name)
+    assert says(
+        app, "This threshold was chosen on these very cases: sensitivity and specificity look better than they are."
+    )
+    assert app.slider[0].value != start
+    target = next(own for own in app.number_input if own.label == "At least, %")
+    for wanted in (80.0, 99.0):
+        target.set_value(wanted).run()
+        assert float(measures(app).iloc[row, 1]) >= wanted / 100 - 0.0005
+        target = next(own for own in app.number_input if own.label == "At least, %")
+    app.slider[0].set_value(0.5).run()
+    assert says(app, "A threshold set by hand. It counts only if it was fixed before these cases were seen.")
+    rule(app, "youden")
+    assert app.slider[0].value == start
+    assert OWN in words(app)
+
+
+def test_a_specificity_out_of_reach_is_said() -> None:
+    app = opened(pd.DataFrame({"label": [0, 1] * 60, "score": [0.2, 0.2, 0.7, 0.7] * 30}))
+    before = app.slider[0].value
+    rule(app, "specificity")
+    assert says(app, "No threshold reaches this specificity on these cases.")
+    assert app.slider[0].value == before
+
+
+def with_card() -> None:
+    from core.evaluation.score_example import example_scores
+    from core.evaluation.score_report import report_scores
+    from core.io.score_table import read_scores
+    from pages.parts.evaluation_panels import show_panels
+    from pages.parts.evaluation_point import show_point
+
+    report = report_scores(read_scores(example_scores()))
+    model = report.models["model 1"]
+    card = {"ruled *in*": 0.4567, "ruled out": 0.1}
+    show_panels(report, model, show_point(report, model, "own", card), "own", card)
+
+
+def test_thresholds_of_a_card_come_first_and_are_no_choice_of_these_cases() -> None:
+    app = AppTest.from_function(with_card, default_timeout=60).run()
+    assert not app.exception
+    assert app.slider[0].value == 0.46
+    assert says(app, "Threshold of the card, chosen before these cases were seen.")
+    assert OWN not in words(app)
+    model = report_scores(read_scores(example_scores())).models["model 1"]
+    assert measures(app).iloc[0, 1] == f"{model.at(0.4567, None).sensitivity.value:.3f}"
+    table = rows_of(app, "Operating point")
+    assert table["Operating point"].tolist() == [r"ruled \*in\*", "ruled out", "Youden's on these very cases"]
+    assert table["Threshold"].tolist()[:2] == ["0.46", "0.10"]
+    assert table.iloc[1, 2].startswith(f"{model.at(0.1, None).sensitivity.value:.2f}")
+    rule(app, "card.ruled out")
+    assert app.slider[0].value == 0.1
+    assert says(app, "Threshold of the card, chosen before these cases were seen.")
+    rule(app, "youden")
+    assert OWN in words(app)
+
+
+# --- decisions and recalibration -------------------------------------------------------------------------------------
+
+
+def test_the_classification_report_is_that_of_scikit_learn() -> None:
+    table = drawn()
+    app = opened(table)
+    app.slider[0].set_value(0.5).run()
+    expected = classification_report(table.label, (table.score >= 0.5).astype(int), output_dict=True)
+    shown = rows_of(app, "Support")
+    for row, name in enumerate(("0", "1", "macro avg", "weighted avg")):
+        own = expected[name]
+        assert shown.iloc[row, 1:4].tolist() == [f"{own[key]:.2f}" for key in ("precision", "recall", "f1-score")]
+        assert shown.iloc[row, 4] == f"{own['support']:.0f}"
+
+
+def test_the_net_benefit_follows_threshold_and_prevalence() -> None:
+    table = drawn()
+    app = opened(table)
+    app.slider[0].set_value(0.5).run()
+    called = table.score >= 0.5
+    benefit = (called & (table.label == 1)).mean() - (called & (table.label == 0)).mean()  # odds of 1
+    assert f"At the operating point 0.50 the net benefit is {benefit:.3f}." in charts(app)["decision"]
+    next(own for own in app.number_input if own.label == "Prevalence, %").set_value(5.0).run()
+    assert "at a prevalence of 0.050" in charts(app)["decision"]
+
+
+def test_recalibration_is_measured_on_the_other_half() -> None:
+    table = drawn(2000)
+    odds = table.score / (1 - table.score)
+    table["score"] = odds**2 / (1 + odds**2)  # twice as sure as it should be
+    app = opened(table)
+    shown = rows_of(app, "Map")
+    trial = report_scores(read_scores(table.to_csv(index=False).encode())).models[""].recalibration
+    assert trial is not None
+    assert says(
+        app,
+        "Fitted on one random half of the patients (n = {n_fitted}, {n_fitted_positive} positive), shown on the other "
+        "(n = {n}, {n_positive} positive).",
+        n_fitted="1,000",
+        n_fitted_positive=str(trial.n_fitted_positive),
+        n="1,000",
+        n_positive=str(trial.before.n_positive),
+    )
+    assert shown["Probabilities"].tolist() == ["As they came", "Temperature", "Platt's line", "Isotonic"]
+    briers = shown["Brier score"].astype(float).tolist()
+    assert briers[0] == pytest.approx(trial.before.brier_score, abs=0.0005)
+    assert briers[2] < briers[0]
+    first = charts(app)["recalibration"]
+    next(own for own in app.segmented_control if own.label == "Map").set_value("temperature").run()
+    assert charts(app)["recalibration"] != first
+
+
+def test_too_few_rows_are_not_recalibrated() -> None:
+    app = opened(drawn(80))
+    assert says(
+        app,
+        "No recalibration: it takes {few} positive and {few} negative rows in each half of the patients.",
+        few=FEW,
+    )
+    assert "recalibration" not in charts(app)
+
+
+# --- how many cases --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("has_table", [False, True])
+def test_sample_sizes_need_no_table(has_table: bool) -> None:
+    app = opened(drawn()) if has_table else open_page("evaluate")
+    app.number_input(key="evaluation.plan.half_width").set_value(0.1).run()
+    shown = rows_of(app, "All cases").set_index("Statistic")
+    plan = cases_for_auroc(0.85, 0.1, 0.2)
+    assert shown.loc["AUROC"].tolist() == [str(plan.n_positive), str(plan.n_negative), str(plan.n_cases)]
+    assert shown.loc["Sensitivity, Buderer", "Positive cases"] == "35"  # 1.96^2 * 0.9 * 0.1 / 0.1^2 = 34.6
+    assert int(shown.loc["Specificity", "Negative cases"]) >= 35
+
+
 # --- models and groups -----------------------------------------------------------------------------------------------
 
 
@@ -217,8 +378,10 @@ def test_the_example_shows_models_groups_and_their_comparison(language: str) -> 
     assert says(
         app, "Lowest first. Fewer than {few} positive or negative rows are too few to tell anything.", language, few=FEW
     )
-    assert len(app.get("plotly_chart")) == 6
-    assert app.table[-1].value.iloc[0, -1] == "<\u202f0.001"
+    assert set(charts(app)) >= {"groups", "decision", "recalibration"}
+    aurocs, calls = compared(app, language)
+    assert aurocs.iloc[0, -1] == "<\u202f0.001"
+    assert calls.shape == (1, 7)
 
 
 def test_each_model_has_its_own_figures_and_threshold() -> None:
@@ -250,11 +413,29 @@ def test_models_without_patients_are_not_compared() -> None:
     assert says(app, "A comparison needs the column patient, and one row a patient and model.")
 
 
+def test_calls_are_compared_at_the_threshold_in_force() -> None:
+    app = open_page("evaluate")
+    app.segmented_control(key="evaluation.source").set_value("example").run()
+    assert says(app, "Each at its own Youden threshold, which was chosen on these very cases:")
+    app.slider[0].set_value(0.5).run()
+    assert says(app, "Both at the threshold above:")
+    table = pd.read_csv(BytesIO(example_scores()))
+    a, b = (own.set_index("patient").sort_index() for _, own in table.groupby("model"))
+    is_ill = a.label == 1
+    right = [(own.score >= 0.5) == is_ill for own in (a, b)]
+    (row,) = compared(app)[1].itertuples(index=False)
+    for cells, members in ((row[3:5], is_ill), (row[5:7], ~is_ill)):
+        only_a, only_b = ((right[i] & ~right[1 - i])[members].sum() for i in (0, 1))
+        assert cells[0].replace("\u2212", "-").startswith(f"{(only_a - only_b) / members.sum():.3f}")
+        assert cells[1].endswith(f"({only_a} : {only_b})")
+
+
 def test_names_from_the_table_are_shown_as_text() -> None:
     name = "![x](http://192.0.2.1/z.png) **b** <b>"
     table = drawn().assign(patient=range(400), group=name)
     app = opened(pd.concat([table.assign(model=name), table.assign(model="plain")]))
-    assert app.table[-1].value.iloc[0, 0] == literal(name)
+    for table in compared(app):
+        assert table.iloc[0, 0] == literal(name)
     assert literal(name).startswith(r"\!\[x\]\(http\:\/\/192\.0\.2\.1")
     assert name not in "\n".join(element.value for element in app.markdown)
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from core.errors import TableError
 from core.evaluation.score_comparisons import compare_models
+from core.evaluation.score_example import example_scores
 from core.evaluation.score_report import confusion_of, report_scores, threshold_scale
 from core.evaluation.scores import measure_scores
 from core.io.score_table import Names, ScoreTable, read_scores
@@ -58,6 +59,48 @@ def test_thresholds_have_round_steps_over_all_scores(scores: list[float], step: 
     assert scale.step == pytest.approx(step)
     assert scale.low <= min(scores) <= max(scores) <= scale.high
     assert scale.low < scale.high
+
+
+@pytest.mark.parametrize("target", [0.8, 0.95, 1.0])
+def test_a_target_is_met_by_the_last_threshold_that_does(target: float) -> None:
+    model = report_scores(table_of(500)).models[""]
+    for rule, aside in (("sensitivity", 1e-6), ("specificity", -1e-6)):
+        threshold = model.for_target(rule, target)
+        if threshold is None:
+            assert (rule, target) == ("specificity", 1.0)
+            continue
+        assert getattr(model.at(threshold, None), rule).value >= target
+        scores = np.sort(model.table.score)
+        past = scores[scores > threshold][0] + aside if aside > 0 else scores[scores < threshold][-1]
+        assert getattr(model.at(float(past), None), rule).value < target
+
+
+def test_a_specificity_out_of_reach_has_no_threshold() -> None:
+    table = ScoreTable(np.arange(100) % 2 == 0, np.repeat([0.2, 0.7], 50), None, None, None)
+    model = report_scores(table).models[""]
+    assert model.for_target("specificity", 0.9) is None
+    assert model.for_target("sensitivity", 0.9) == pytest.approx(0.2)
+
+
+def test_models_are_compared_at_the_thresholds_of_the_command() -> None:
+    report = report_scores(read_scores(example_scores()))
+    for threshold in (None, 0.4):
+        (own,) = report.compared_at(threshold)
+        (told,) = measure_scores(report.table, threshold=threshold)["comparisons"]
+        assert list(own.models) == told["models"]
+        assert own.calls.positives.p_value == pytest.approx(told["mcnemar_sensitivity"]["p_value"], rel=0.01)
+        assert own.calls.specificity is not None
+        assert told["specificity_difference"]["ci"] == [
+            round(own.calls.specificity.low, 6),
+            round(own.calls.specificity.high, 6),
+        ]
+
+
+def test_scores_that_are_no_probabilities_have_neither_net_benefit_nor_maps() -> None:
+    table = table_of(300)
+    model = report_scores(ScoreTable(table.is_positive, 10 * table.score, None, None, None)).models[""]
+    assert model.decision(None) is None
+    assert model.recalibration is None
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------

@@ -218,6 +218,9 @@ def test_two_models_are_compared_on_the_same_patients_whatever_the_order(tmp_pat
         only_second = (right[1] & ~right[0])[members.to_numpy()].sum()
         test = compared[f"mcnemar_{name}"]
         assert (test["only_first_right"], test["only_second_right"]) == (only_first, only_second)
+        difference = compared[f"{name}_difference"]
+        assert difference["value"] == pytest.approx((only_first - only_second) / members.sum(), abs=1e-6)
+        assert difference["ci"][0] <= difference["value"] <= difference["ci"][1]
         if test["is_exact"]:
             expected_p = binomtest(only_first, only_first + only_second).pvalue
             assert test["p_value"] == pytest.approx(expected_p, rel=0.01)
