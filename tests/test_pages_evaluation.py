@@ -33,7 +33,7 @@ def drawn(n: int = 400, seed: int = 0) -> pd.DataFrame:
 
 
 def opened(table: pd.DataFrame | bytes, name: str = "scores.csv", language: str = "en") -> AppTest:
-    app = open_page("evaluate", language=language)
+    app = open_page("evaluate", language=language, evaluation__mode="scores")
     data = table if isinstance(table, bytes) else table.to_csv(index=False).encode()
     app.file_uploader(key="evaluation.upload").set_value((name, data, "text/csv")).run()
     assert not app.exception
@@ -69,7 +69,7 @@ def rows_of(app: AppTest, head: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_without_a_table_the_page_says_what_one_looks_like(language: str) -> None:
-    app = open_page("evaluate", language=language)
+    app = open_page("evaluate", language=language, evaluation__mode="scores")
     assert says(app, "0 or 1: what the reference says", language)
     assert says(app, "{n} rows drawn at random (seed {seed}): nobody's scores.", language, n=680, seed=20261129)
     assert not app.metric
@@ -370,7 +370,7 @@ def test_sample_sizes_need_no_table(has_table: bool) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_shows_models_groups_and_their_comparison(language: str) -> None:
-    app = open_page("evaluate", language=language)
+    app = open_page("evaluate", language=language, evaluation__mode="scores")
     app.segmented_control(key="evaluation.source").set_value("example").run()
     assert not app.exception
     assert says(app, "Simulated data only: numbers carry no clinical meaning", language)

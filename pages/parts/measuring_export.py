@@ -1,0 +1,103 @@
+"""What leaves the page: statistics, a bundle whose files are looked through before it is saved, and a key that stays."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import streamlit as st
+
+from core.evaluation.bundle import describe, list_files, write_bundle
+from core.evaluation.bundle_cases import SourceCase, key_table
+from core.evaluation.bundle_report import make_bundle, printed_questions
+from core.evaluation.notes import notes_of
+from core.errors import ScreeningError
+from core.evaluation.questions import Question
+from core.manifest import Manifest, file_sha256
+from core.reports.evaluation_pdf import summary_files
+from core.services.evaluations import NOTES, TRUTH, Evaluation
+from pages.parts.errors import show_error
+from pages.parts.method import show_rows
+from pages.parts.words import t
+
+_MADE = "measuring.bundle.made"
+
+
+def show_export(
+    evaluation: Evaluation,
+    manifest: Manifest,
+    found: Mapping[str, Any],
+    checked: Mapping[str, Any],
+    questions: Sequence[Question],
+    points: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Make the bundle, list its files, save it.
+
+    Args:
+        evaluation: Measured.
+        manifest: Of the model.
+        found, checked: What the run and the check wrote.
+        questions: With both kinds of cases.
+        points: By label: origin and threshold in force.
+    """
+    st.subheader(t("Take it along"))
+    sources = _sources(evaluation, questions)
+    if st.button(t("Make the bundle"), icon=":material/inventory_2:", key="measuring.bundle"):
+        about = describe(
+            manifest,
+            operating_points=points,
+            configuration={"mapping": checked.get("mapping", {})},
+            excluded={**checked.get("dropped", {}), **found["excluded"]},
+            command=["python", "-m", "core", "evaluate", manifest.task, "--data", "PATH", "--labels", "PATH"],
+            date=f"{datetime.now(UTC):%Y-%m-%d}",
+            data_sha256=file_sha256(evaluation.folder / TRUTH),
+        )
+        try:
+            with st.spinner(t("Making the bundle"), show_time=True):
+                bundle = make_bundle(about, sources)
+                data = write_bundle(bundle, summary_files(bundle.about, printed_questions(bundle)))
+                st.session_state[_MADE] = (evaluation.token, data, [(own.name, own.n_bytes, own.holds) for own in list_files(data)])
+        except ScreeningError as error:
+            show_error(error)
+            return
+    token, data, files = st.session_state.get(_MADE, ("", b"", []))
+    if token == evaluation.token:
+        _show_files(data, files)
+    with st.container(horizontal=True):
+        st.download_button(
+            t("Key to the cases (CSV)"),
+            lambda: key_table(sources),
+            "key.csv",
+            "text/csv",
+            key="measuring.key.save",
+            icon=":material/key:",
+            on_click="ignore",
+        )
+    st.caption(t("The key leads from the numbers of the bundle back to files and patients. It is no part of the bundle: it stays here."))
+
+
+def _show_files(data: bytes, files: Sequence[tuple[str, int, str]]) -> None:
+    """Every file, before anything is sent."""
+    st.markdown(f"**{t('Every file of the bundle')}**")
+    show_rows((t("File"), t("Bytes"), t("What it holds")), [(f"`{name}`", f"{n:,}", t(holds)) for name, n, holds in files])
+    st.caption(t("No pixels, no file names and no ids of patients are in it."))
+    st.download_button(
+        t("Save the bundle (zip)"), data, "evaluation_bundle.zip", "application/zip", key="measuring.bundle.save", icon=":material/download:", on_click="ignore", type="primary"
+    )
+
+
+def _sources(evaluation: Evaluation, questions: Sequence[Question]) -> list[SourceCase]:
+    notes = {(note.case, note.label): note.opinion for note in notes_of(evaluation.read(NOTES))}
+    names = evaluation.names
+    return [
+        SourceCase(
+            question=question.label,
+            is_positive=bool(question.table.is_positive[place]),
+            score=float(question.table.score[place]),
+            file=f"{names.get(question.pixel_hashes[place], '')} {case}".strip(),
+            patient=str(question.table.patient[place]) if question.table.patient is not None else "",
+            group=question.table.group.known[question.table.group.place[place]] if question.table.group else "",
+            note=notes.get((case, question.label), ""),
+        )
+        for question in questions
+        for place, case in enumerate(question.cases)
+    ]
