@@ -6,6 +6,8 @@
     ├── BusyError             nothing is at fault: try again
     └── UsageError            the call is at fault (unknown task, wrong option)
         └── TableError        a table of scores or labels is at fault
+        ├── TableError        a table of scores is at fault
+        └── BundleError       an evaluation bundle is at fault
 
 The sentences are message ids of the catalogues (core.i18n), so a page can show them in its reader's language. `got` is a short
 technical statement written by this program (numbers, tag keywords, UIDs of syntaxes); a tag value, file name or person's name
@@ -134,6 +136,10 @@ MESSAGES: dict[str, Message] = {
         mark("The zip file of images was refused."),
         mark("A zip file of at most 20,000 files and 2 GB unpacked, without password, links or zip files inside."),
         mark("Zip the folder of images once more, in smaller parts if needed."),
+    "E_BUNDLE": Message(
+        mark("The file is no evaluation bundle that this program can use."),
+        mark("A zip file as this program wrote it: every file in it unchanged, and none added or missing."),
+        mark("Export the evaluation again, or ask its sender for the file as it was written."),
     ),
     "E_USAGE": Message(
         mark("The request cannot be understood."),
@@ -188,3 +194,10 @@ class TableError(UsageError):
 
     def __init__(self, code: str, got: str = "") -> None:
         ScreeningError.__init__(self, code, got)
+
+
+class BundleError(UsageError):
+    """An evaluation bundle is at fault."""
+
+    def __init__(self, got: str = "") -> None:
+        ScreeningError.__init__(self, "E_BUNDLE", got)

@@ -15,7 +15,9 @@ _SHOW = {IMAGES: show_images, SCORES: show_scores, BUNDLE: show_bundle}
 def show_evaluation() -> None:
     """What is measured, its statistics, and how many cases a study needs."""
     st.title(t("Evaluation"))
-    st.markdown(t("Measure a model against your own labels: with intervals, by patient, by group. Nothing leaves this machine."))
+    st.markdown(
+        t("Measure a model against your own labels: with intervals, by patient, by group. Nothing leaves this machine.")
+    )
     names = {IMAGES: t("Labelled images"), SCORES: t("Table of scores"), BUNDLE: t("Open a bundle")}
     mode = st.segmented_control(
         t("What is there"),

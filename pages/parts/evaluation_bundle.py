@@ -70,7 +70,10 @@ def _show_about(bundle: Bundle) -> None:
             (t("Data, SHA-256"), literal(about["data_sha256"][:12] or "–")),
             (t("Date"), literal(about["date"])),
             (t("Command"), literal(about["command"])),
-            *((t("Left out: {reason}", reason=literal(t(reason))), f"{n:,}") for reason, n in about["excluded"].items()),
+            *(
+                (t("Left out: {reason}", reason=literal(t(reason))), f"{n:,}")
+                for reason, n in about["excluded"].items()
+            ),
         ]
         show_rows((t("Fact"), t("Value")), rows)
 

@@ -55,7 +55,11 @@ def show_export(
             with st.spinner(t("Making the bundle"), show_time=True):
                 bundle = make_bundle(about, sources)
                 data = write_bundle(bundle, summary_files(bundle.about, printed_questions(bundle)))
-                st.session_state[_MADE] = (evaluation.token, data, [(own.name, own.n_bytes, own.holds) for own in list_files(data)])
+                st.session_state[_MADE] = (
+                    evaluation.token,
+                    data,
+                    [(own.name, own.n_bytes, own.holds) for own in list_files(data)],
+                )
         except ScreeningError as error:
             show_error(error)
             return
@@ -72,16 +76,29 @@ def show_export(
             icon=":material/key:",
             on_click="ignore",
         )
-    st.caption(t("The key leads from the numbers of the bundle back to files and patients. It is no part of the bundle: it stays here."))
+    st.caption(
+        t(
+            "The key leads from the numbers of the bundle back to files and patients. It is no part of the bundle: it stays here."
+        )
+    )
 
 
 def _show_files(data: bytes, files: Sequence[tuple[str, int, str]]) -> None:
     """Every file, before anything is sent."""
     st.markdown(f"**{t('Every file of the bundle')}**")
-    show_rows((t("File"), t("Bytes"), t("What it holds")), [(f"`{name}`", f"{n:,}", t(holds)) for name, n, holds in files])
+    show_rows(
+        (t("File"), t("Bytes"), t("What it holds")), [(f"`{name}`", f"{n:,}", t(holds)) for name, n, holds in files]
+    )
     st.caption(t("No pixels, no file names and no ids of patients are in it."))
     st.download_button(
-        t("Save the bundle (zip)"), data, "evaluation_bundle.zip", "application/zip", key="measuring.bundle.save", icon=":material/download:", on_click="ignore", type="primary"
+        t("Save the bundle (zip)"),
+        data,
+        "evaluation_bundle.zip",
+        "application/zip",
+        key="measuring.bundle.save",
+        icon=":material/download:",
+        on_click="ignore",
+        type="primary",
     )
 
 
