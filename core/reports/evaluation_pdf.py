@@ -178,7 +178,11 @@ class _Page:
         """The threshold and what it is worth, over the whole width."""
         t, point = self.t, self.question.point
         origin = self.about["operating_points"][self.name]["origin"]
-        words = t("Operating point {threshold}", threshold=threshold_words(point.threshold)) + ". " + t(ORIGINS[origin])
+        words = (
+            t("Operating point {threshold}", threshold=threshold_words(point.threshold))
+            + " \u00b7 "
+            + t(ORIGINS[origin])
+        )
         panel = self._panel(_EDGE + 0.12, top + 0.12, self.width - 0.2)
         lines = wrapped(words, panel.width, _TEXT_PT, t.language, 2)
         height = panel.line * len(lines) + 0.08

@@ -1,5 +1,6 @@
 """The sheet of paper: fonts of three languages, places in inches, text that never runs over its edge, and bytes at the end."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -81,11 +82,12 @@ def wrapped(text: str, width: float, size_pt: float, language: str, most: int) -
     lines: list[str] = []
     rest = text.strip()
     while rest and len(lines) < most - 1 and width_of(rest, size_pt, language) > width:
-        ends = [place for place in _breaks(rest) if width_of(rest[:place].rstrip(), size_pt, language) <= width]
-        if not ends:
+        ends = _breaks(rest)
+        n_fitting = bisect_right(ends, width, key=lambda place: width_of(rest[:place].rstrip(), size_pt, language))
+        if not n_fitting:
             break
-        lines.append(rest[: ends[-1]].rstrip())
-        rest = rest[ends[-1] :].lstrip()
+        lines.append(rest[: ends[n_fitting - 1]].rstrip())
+        rest = rest[ends[n_fitting - 1] :].lstrip()
     return [*lines, cut(rest, width, size_pt, language)] if rest else lines
 
 
