@@ -5,8 +5,7 @@
     ├── WeightsError          one model is at fault: its task is disabled, the others work
     ├── BusyError             nothing is at fault: try again
     └── UsageError            the call is at fault (unknown task, wrong option)
-        └── TableError        a table of scores or labels is at fault
-        ├── TableError        a table of scores is at fault
+        ├── TableError        a table of scores or labels is at fault
         └── BundleError       an evaluation bundle is at fault
 
 The sentences are message ids of the catalogues (core.i18n), so a page can show them in its reader's language. `got` is a short
@@ -136,6 +135,7 @@ MESSAGES: dict[str, Message] = {
         mark("The zip file of images was refused."),
         mark("A zip file of at most 20,000 files and 2 GB unpacked, without password, links or zip files inside."),
         mark("Zip the folder of images once more, in smaller parts if needed."),
+    ),
     "E_BUNDLE": Message(
         mark("The file is no evaluation bundle that this program can use."),
         mark("A zip file as this program wrote it: every file in it unchanged, and none added or missing."),

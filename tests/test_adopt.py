@@ -1,4 +1,4 @@
-"""A hospital's own operating point beside the shipped ones: kept for the very weights, merged when read, gone with other weights."""
+"""A hospital's own operating point beside the shipped ones: for the very weights, merged when read, gone with others."""
 
 import json
 from pathlib import Path

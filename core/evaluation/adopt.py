@@ -1,4 +1,4 @@
-"""A hospital's own operating point, kept beside the shipped ones for the very weights whose scores on its cases it was chosen on."""
+"""A hospital's own operating point, chosen on its own cases and kept beside the shipped ones, for these very weights."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The step before an evaluation: images read once, labels laid on them, everything that does not fit counted.
 
-It writes what the evaluation itself starts from (the rows of `truth.csv`), what a person agrees to (`check.json`), and the facts of
-every image by the hash of its pixels (`files.json`).
+It writes what the evaluation itself starts from (the rows of `truth.csv`), what a person agrees to (`check.json`), and the facts
+of every image by the hash of its pixels (`files.json`).
 """
 
 import json
@@ -69,7 +69,9 @@ def check_evaluation(
     write_atomically(out / TRUTH, csv_bytes(columns, [[row.get(name, "") for name in columns] for row in rows]))
     groups = {row["file"]: row.get("group", "") for row in rows}
     facts = {
-        own.pixel_hash: {"file": own.file, "group": groups.get(own.file, "")} for own in index.files if own.pixel_hash
+        own.pixel_hash: {"file": own.file, "name": own.name, "group": groups.get(own.file, "")}
+        for own in index.files
+        if own.pixel_hash
     }
     write_atomically(out / FILES, json.dumps(facts).encode())
     write_atomically(out / CHECK, json.dumps(found, indent=1, ensure_ascii=False).encode())

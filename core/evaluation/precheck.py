@@ -123,7 +123,8 @@ def _equal_images(
     pixels = {file.file: file.pixel_hash or "" for file in files.files}
     for row in mapped.rows:
         labels[pixels[row["file"]]][row["laterality"]].add(row["label"])
-    same, contradicting = [], []
+    same: list[tuple[int, ...]] = []
+    contradicting: list[tuple[int, ...]] = []
     for pixel_hash, group in numbers.items():
         if len(group) > 1:
             disagree = any(len(values) > 1 for values in labels[pixel_hash].values())

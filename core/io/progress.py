@@ -1,8 +1,8 @@
 """How far a long run is, told in a file, so that a page can show it, find it again after a reload, and stop it.
 
 The file is written again and again while the run lives: an old one tells that the run was killed. A second file asks it to stop;
-then the process ends at once, which a Journal outlives. Files are understood by every system and survive the server, which process
-ids do not.
+then the process ends at once, which a Journal outlives. Files are understood by every system and survive the server, which
+process ids do not.
 """
 
 import json

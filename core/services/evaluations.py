@@ -89,6 +89,12 @@ class Evaluation:
         """The table of labels as it came."""
         return self.folder / self.plan.labels
 
+    @property
+    def images_by_hash(self) -> dict[str, dict[str, str]]:
+        """File below `data`, name as people know it, and group of each image, by the hash of its pixels."""
+        found: dict[str, dict[str, str]] = self.read(FILES) or {}
+        return found
+
     def read(self, name: str) -> Any:
         """A JSON file of the folder, None where it is not there."""
         path = self.folder / name

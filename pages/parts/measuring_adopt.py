@@ -27,8 +27,8 @@ def show_adopt(evaluation: Evaluation, manifest: Manifest, question: Question, t
         by = st.text_input(t("Adopted by"), max_chars=80, placeholder=t("Name or role"))
         st.caption(
             t(
-                "It stands beside the shipped operating points as a new version of the manifest, on this machine and for these weights "
-                "alone. The shipped file stays as it is. Whoever opens the task page can choose it."
+                "It stands beside the shipped operating points as a new version of the manifest, on this machine and for these "
+                "weights alone. The shipped file stays as it is. Whoever opens the task page can choose it."
             )
         )
         wants = st.form_submit_button(t("Adopt"), icon=":material/add_task:")

@@ -6,11 +6,11 @@ from typing import Any
 
 import streamlit as st
 
+from core.errors import ScreeningError
 from core.evaluation.bundle import describe, list_files, write_bundle
 from core.evaluation.bundle_cases import SourceCase, key_table
 from core.evaluation.bundle_report import make_bundle, printed_questions
 from core.evaluation.notes import notes_of
-from core.errors import ScreeningError
 from core.evaluation.questions import Question
 from core.manifest import Manifest, file_sha256
 from core.reports.evaluation_pdf import summary_files
@@ -104,13 +104,13 @@ def _show_files(data: bytes, files: Sequence[tuple[str, int, str]]) -> None:
 
 def _sources(evaluation: Evaluation, questions: Sequence[Question]) -> list[SourceCase]:
     notes = {(note.case, note.label): note.opinion for note in notes_of(evaluation.read(NOTES))}
-    names = evaluation.names
+    images = evaluation.images_by_hash
     return [
         SourceCase(
             question=question.label,
             is_positive=bool(question.table.is_positive[place]),
             score=float(question.table.score[place]),
-            file=f"{names.get(question.pixel_hashes[place], '')} {case}".strip(),
+            file=f"{images[question.pixel_hashes[place]]['name']} ({case})",
             patient=str(question.table.patient[place]) if question.table.patient is not None else "",
             group=question.table.group.known[question.table.group.place[place]] if question.table.group else "",
             note=notes.get((case, question.label), ""),

@@ -161,13 +161,13 @@ def _ask_labels(task: Task, table: LabelTable, first: TableMapping) -> dict[str,
     answers: dict[str, Any] = {"layout": layout}
     if layout == "readers":
         rules = {"majority": t("Majority"), "all agree": t("All agree"), "first": t("First"), "highest": t("Highest")}
-        columns = st.multiselect(
+        readers = st.multiselect(
             t("Columns of the readers"), list(table.columns), list(before), key="measuring.readers"
         )
         answers["rule"] = st.selectbox(
             t("Which label counts"), list(rules), format_func=rules.__getitem__, key="measuring.rule"
         )
-        return answers | {"label_columns": tuple(columns)}
+        return answers | {"label_columns": tuple(readers)}
     titles = (t("Right side"), t("Left side")) if layout == "sides" else (t("Label"),)
     columns = [
         _column(title, table, before[place] if place < len(before) else None, f"label{place}")

@@ -16,12 +16,12 @@ from core.figures.curves import one_vs_rest_alt, one_vs_rest_figure
 from core.figures.style import number
 from core.manifest import Manifest
 from core.metrics.grading import GradingReport
-from core.services.evaluations import CHECK, FILES, METRICS, Evaluation
+from core.services.evaluations import CHECK, METRICS, Evaluation
 from core.task import Task
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.errors import show_error
 from pages.parts.evaluation_panels import show_panels
-from pages.parts.evaluation_point import show_point
+from pages.parts.evaluation_point import Chosen, show_point
 from pages.parts.frame import grade_name, label_name, network_name, show_badge
 from pages.parts.measuring_adopt import show_adopt
 from pages.parts.measuring_cases import show_cases
@@ -84,7 +84,22 @@ def show_result(evaluation: Evaluation) -> None:
     show_panels(report, model, chosen, key, card)
     show_cases(evaluation, manifest, question, chosen.point.threshold, measured.files)
     show_adopt(evaluation, manifest, question, chosen.point.threshold)
-    show_export(evaluation, manifest, measured.found, measured.checked, measured.questions)
+    points = _points(measured, question.label, chosen)
+    asked = [own for own in measured.questions if own.label in measured.reports]
+    show_export(evaluation, manifest, measured.found, measured.checked, asked, points)
+
+
+def _points(measured: Measured, label: str, chosen: Chosen) -> dict[str, dict[str, object]]:
+    """Origin and threshold of every question: what is set for the one on show, the card's for the others."""
+    found: dict[str, dict[str, object]] = {}
+    for question in measured.questions:
+        if question.label not in measured.reports:
+            continue
+        found[question.label] = {"origin": "model", "threshold": next(iter(question.points.values()))}
+        if question.label == label:
+            origin = "model" if chosen.point.threshold in question.points.values() else "hand"
+            found[label] = {"origin": origin, "threshold": chosen.point.threshold, "prevalence": chosen.prevalence}
+    return found
 
 
 def _read_once(evaluation: Evaluation, manifest: Manifest) -> Measured:
@@ -98,10 +113,9 @@ def _read_once(evaluation: Evaluation, manifest: Manifest) -> Measured:
 
 
 def _read(evaluation: Evaluation, manifest: Manifest) -> Measured:
-    files: dict[str, Any] = evaluation.read(FILES) or {}
-    questions = read_questions(
-        evaluation.folder, manifest, {own: str(fact["group"]) for own, fact in files.items() if fact["group"]}
-    )
+    files = evaluation.images_by_hash
+    groups = {own: fact["group"] for own, fact in files.items() if fact["group"]}
+    questions = read_questions(evaluation.folder, manifest, groups)
     reports = {}
     for question in questions:
         n_positive = int(question.table.is_positive.sum())
@@ -113,7 +127,7 @@ def _read(evaluation: Evaluation, manifest: Manifest) -> Measured:
         questions=questions,
         reports=reports,
         grading=read_grading(evaluation.folder, manifest),
-        files={own: evaluation.data / str(fact["file"]) for own, fact in files.items()},
+        files={own: evaluation.data / fact["file"] for own, fact in files.items()},
     )
 
 
@@ -143,7 +157,7 @@ def _show_counted(measured: Measured) -> None:
     ):
         st.caption(
             t(
-                "Sensitivity and specificity are of the answered cases. A case without an answer is no wrong answer, and no right one."
+                "Sensitivity and specificity are of the answered cases. A case without an answer is neither a right nor a wrong one."
             )
         )
         rows = [
