@@ -93,10 +93,11 @@ def suggest(table: LabelTable, task: str) -> TableMapping:
         n = n_classes(task)
     except ValueError as error:
         raise TableError("E_MAPPING", str(error)) from error
-    found = _columns(table)
+    found, is_osteoporosis = _columns(table), registry.task(task).labels[-1].id == "osteoporosis"
+    if not is_osteoporosis:
+        found.pop("t_score", None)
     facts = _key(found) | _labels(table, found, registry.task(task).has_sides)
     columns = facts["label_columns"]
-    is_osteoporosis = registry.task(task).labels[-1].id == "osteoporosis"
     if is_osteoporosis and (columns == (found.get("t_score"),) or _hold_t_scores(table, columns)):
         facts["cuts"] = (OSTEOPOROSIS_T, NORMAL_T)[: n - 1]
     else:
