@@ -1,10 +1,13 @@
 """A hospital's table of labels: what spreadsheets of three countries write, tables that lie, and keys that name nobody."""
 
+import contextlib
 import json
+import random
 import re
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -191,6 +194,21 @@ def test_workbook_bombs() -> None:
 @pytest.mark.parametrize("length", [30, 400, -30])
 def test_torn_workbook(length: int) -> None:
     assert refused(workbook(["file", "label"], ["a", 1])[:length]).startswith("E_LABEL_TABLE")
+
+
+def spoiled(xml: str, cut: float, letter: str) -> str:
+    place = int(cut * len(xml))
+    return xml[:place] + letter + xml[place + 1 :]
+
+
+def test_a_damaged_workbook_is_a_table_or_a_listed_error() -> None:
+    data, rng = workbook(["file", "label"], ["a", 1], ["b", date(2024, 2, 9)]), random.Random(7)
+    parts = zipfile.ZipFile(BytesIO(data)).namelist()
+    for _ in range(60):
+        spoil = partial(spoiled, cut=rng.random(), letter=rng.choice('<>"/=09 aX'))
+        mutant = changed(data, spoil, rng.choice(parts))
+        with contextlib.suppress(TableError):
+            assert label_table.parse_table(mutant).columns
 
 
 def test_other_archives_are_no_workbook() -> None:

@@ -132,7 +132,7 @@ def test_t_scores_as_they_are_written(cell: str) -> None:
     assert meaning(hip(cuts=(-2.5,)), cell.strip()) == 1
 
 
-@pytest.mark.parametrize("cell", ["0.712 g/cm2", "-25", "999", "nan", "inf", "x"])
+@pytest.mark.parametrize("cell", ["0.712 g/cm2", "-1,000", "-25", "999", "nan", "inf", "x"])
 def test_what_is_no_t_score(cell: str) -> None:
     assert meaning(hip(cuts=(-2.5,)), cell) == mapping.NO_T_SCORE
 

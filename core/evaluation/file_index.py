@@ -65,7 +65,8 @@ class FileIndex:
 def index_folder(folder: Path, journal: Journal = NOTHING_KEPT, progress: Progress | None = None) -> FileIndex:
     """Read every image below a folder once.
 
-    Hidden files, the hidden folders of an operating system and files whose ending says table or document are left out.
+    Hidden files, the hidden folders of an operating system and files whose ending says table or document are left out; linked
+    folders are not entered.
 
     Args:
         folder: Of a hospital, or one that `unpack_zip` wrote.

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from functools import cached_property
 from typing import Final, Literal
 
@@ -25,6 +26,7 @@ NO_T_SCORE = mark("The T-score is no number between −10 and 10.")
 READERS_TIED = mark("No label has the majority of the readers.")
 READERS_DISAGREE = mark("The readers disagree.")
 _FARTHEST_T = 10.0
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+|\d+,\d{1,2})")  # 1,000 may be a thousand
 
 
 class Unlabelled(Exception):
@@ -190,11 +192,11 @@ def n_classes(task: str) -> int:
 
 
 def number(cell: str) -> float | None:
-    """A number as spreadsheets write it, with a point or a comma; None of anything else."""
-    try:
-        value = float(cell.replace("−", "-").replace(",", "."))
-    except ValueError:
+    """A number as spreadsheets write it, with a point or, before one or two digits, a comma; None of anything else."""
+    text = cell.replace("−", "-")
+    if not _NUMBER.fullmatch(text):
         return None
+    value = float(text.replace(",", "."))
     return value if math.isfinite(value) else None
 
 
