@@ -325,6 +325,7 @@ def test_precheck_counts_and_names_nobody(examinations: Path, tmp_path: Path) ->
         trained_pixels=2,
         trained_patients=1,
     )
+    assert check(HIP, rows, files, apply_mapping(hip(patient="who"), rows, files), known).trained_patients == 1
     everything = repr((files, found, rows, mapped)) + found.to_json()
     for secret in (*SECRETS, "ZZ", "20240209", "2024-02-09"):
         assert secret not in everything

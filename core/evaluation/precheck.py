@@ -11,6 +11,7 @@ from core.evaluation.known import Known
 from core.evaluation.mapped_table import MappedTable
 from core.evaluation.mapping import n_classes
 from core.io.label_table import LabelTable
+from core.io.reader import shared_reader
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def check(task: str, table: LabelTable, files: FileIndex, mapped: MappedTable, k
     rows, pixels = mapped.rows, {file.file: file.pixel_hash for file in files.files}
     same, contradicting = _equal_images(files, mapped)
     trained = [pixels[row["file"]] in known.pixels for row in rows] if known else []
-    patients = [row["patient"] in known.folds for row in rows] if known else []
+    names = {*known.folds, *shared_reader().hash_keys(list(known.folds), "patient")} if known else set()
+    patients = [row["patient"] in names for row in rows] if known else []
     return Precheck(
         columns=table.columns,
         notes=table.notes,
