@@ -20,7 +20,7 @@ def show_evaluation() -> None:
     )
     names = {IMAGES: t("Labelled images"), SCORES: t("Table of scores"), BUNDLE: t("Open a bundle")}
     mode = st.segmented_control(
-        t("What is there"),
+        t("What do you have?"),
         list(names),
         format_func=names.__getitem__,
         key="evaluation.mode",
