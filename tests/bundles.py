@@ -9,7 +9,7 @@ from core.evaluation.bundle_cases import SourceCase
 from core.evaluation.bundle_report import make_bundle
 from core.manifest import DEMO_STATEMENT
 
-PATIENT, FOLDER = "MRN-0042-{k}", "/home/radiology7/export"
+PATIENT, FOLDER = "MRN-0042-{k}", "/srv/radiology7/export"
 QUESTIONS = ("moderate", "severe")
 
 

@@ -131,9 +131,15 @@ def test_every_file_is_listed_with_its_size_and_meaning() -> None:
     assert "not a medical device" in readme
 
 
+def test_a_list_of_what_is_no_bundle_is_refused() -> None:
+    with pytest.raises(BundleError, match="no bundle has"):
+        list_files(rewritten("more.txt", b"x"))
+
+
 def test_nobody_and_no_machine_is_in_it() -> None:
-    secrets = {"Doe", "Jane", "MRN-0042", "radiology7", "/home", str(Path.home()), str(Path.cwd()), ".dcm"}
-    secrets |= {name for name in (socket.gethostname(), getpass.getuser()) if len(name) > 4}
+    secrets = {"Doe", "Jane", "MRN-0042", "radiology7", "/srv", ".dcm"}
+    machine = (socket.gethostname(), getpass.getuser(), str(Path.home()), str(Path.cwd()))
+    secrets |= {name for name in machine if len(name) > 4}  # "root" stands in many words
     assert any("Doe" in own.file for own in sources())
     streams = re.compile(rb"stream\r?\n(.*?)\r?\nendstream", re.DOTALL)
     for name, content in read_archive(whole()).items():
@@ -227,7 +233,7 @@ def test_cases_that_cannot_be_told_are_refused(change: dict[str, Any], reason: s
 @pytest.mark.parametrize(
     "changed",
     [
-        {"configuration": {"where": "C:\\Users\\doe"}},
+        {"configuration": {"where": "D:\\data\\doe"}},
         {"configuration": {"deep": [{"x": f"--data={FOLDER}"}]}},
         {"excluded": {"cannot read /srv/pacs/7": 2}},
         {"command": "python ~/run.py"},
@@ -296,7 +302,7 @@ def test_a_changed_file_is_noticed_by_its_sum() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda v: v["case"][0].update(score=0.5), "do not agree"),
+        (lambda v: v["case"][0].update(score=0.5), "not what this program writes"),
         (lambda v: v["case"][0].update(number=-1), "greater than equal"),
         (lambda v: v["case"][0].update(name="Doe"), "extra forbidden"),
         (lambda v: v["case"].reverse(), "out of order"),
@@ -327,6 +333,14 @@ def test_numbers_that_do_not_fit_are_refused_even_with_fitting_sums(change: Any,
 def test_other_files_are_refused_even_with_fitting_sums(name: str, content: bytes | None) -> None:
     with pytest.raises(BundleError):
         read_bundle(rewritten(name, content))
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"\n", b"\n "), (b"{", b'{"task": "", ')], ids=["spaces", "key twice"])
+def test_json_written_in_another_way_is_refused(old: bytes, new: bytes) -> None:
+    data = read_archive(light())["configuration.json"].replace(old, new, 1)
+    assert json.loads(data) == bundle().about
+    with pytest.raises(BundleError, match="not what this program writes"):
+        read_bundle(rewritten("configuration.json", data))
 
 
 # --- hostile archives ------------------------------------------------------------------------------------------------

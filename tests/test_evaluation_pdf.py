@@ -60,7 +60,15 @@ def test_a_page_says_what_was_measured_in_every_language(language: str) -> None:
         ):
             assert flat(t(words)) in text, words
         assert flat(question_words("knee_djd", name, t)) in text
-        for words in ("2026-11-29", "simple_cnn_2", "1.2.0", "ab" * 6, "cd" * 6, "seenintraining3", "E_TRUNCATED1"):
+        for words in (
+            "2026-11-2908:15UTC",
+            "simple_cnn_2",
+            "1.2.0",
+            "ab" * 6,
+            "cd" * 6,
+            "seenintraining3",
+            "E_TRUNCATED1",
+        ):
             assert words in text
         assert "\u25a1" not in text  # a letter that the fonts lack
 
@@ -106,6 +114,14 @@ def test_long_names_never_leave_the_page(monkeypatch: pytest.MonkeyPatch) -> Non
         assert any("\u25a1" in text for text in words)  # Thai is in neither font, and said so
         middle = canvas[340:500, 810:830]  # the rows of the table, between its columns
         assert middle.min() > 250
+
+
+def test_scores_of_an_unknown_model_get_a_page_too() -> None:
+    unknown = {"task": "", "model": "", "model_version": "", "weights_sha256": "", "statement": "", "excluded": {}}
+    text = reader(summary_pdf(bundle().about | unknown, questions(), "en")).pages[0].extract_text()
+    assert "Model \u2013" in text
+    assert "weights" not in text
+    assert "moderate" in text
 
 
 def test_scores_that_are_no_probabilities_get_another_curve() -> None:

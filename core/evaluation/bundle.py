@@ -144,6 +144,10 @@ def write_bundle(bundle: Bundle, figures: Mapping[str, bytes]) -> bytes:
     Raises:
         BundleError: Something in it does not belong into a bundle: see `read_bundle`.
     """
+    if len(bundle.cases) > MAX_ROWS:
+        raise BundleError(f"{len(bundle.cases)} rows, at most {MAX_ROWS}")
+    check_about(bundle.about)
+    check_rows([case_row(case) for case in bundle.cases])
     _check(bundle)
     _check_figures(figures, bundle.questions)
     own = _own_files(bundle) | {_ENVIRONMENT: json_bytes(_environment())}
@@ -177,8 +181,8 @@ def read_bundle(data: bytes) -> Bundle:
     )
     bundle = Bundle(about, metrics["aggregates"], cases)
     _check(bundle)
-    if any(files[name] != content for name, content in _own_files(bundle).items()):
-        raise BundleError(f"{_CASES} and {_METRICS} do not agree")
+    if wrong := [name for name, content in _own_files(bundle).items() if files[name] != content]:
+        raise BundleError(f"{', '.join(wrong)}: not what this program writes of these cases")
     rest = {name: content for name, content in files.items() if name not in wanted - _SUMMARIES}
     _check_figures(rest, bundle.questions)
     return bundle
@@ -188,10 +192,11 @@ def list_files(data: bytes) -> list[BundleFile]:
     """Every file of a bundle with what it holds, for a review before it leaves the house.
 
     Raises:
-        BundleError: See `read_bundle`.
+        BundleError: See `read_archive`; or a file that no bundle has.
     """
-    read_bundle(data)
     files = read_archive(data)
+    if any(name not in HOLDS and not _FIGURE.fullmatch(name) for name in files):
+        raise BundleError("a file that no bundle has")
     files[SUMS] = b"".join(b"%b  %b\n" % (b"0" * 64, name.encode()) for name in files)  # of this length
     return [BundleFile(name, len(files[name]), _holds(name)) for name in sorted(files)]
 
@@ -212,10 +217,7 @@ def _own_files(bundle: Bundle) -> dict[str, bytes]:
 
 
 def _check(bundle: Bundle) -> None:
-    if len(bundle.cases) > MAX_ROWS:
-        raise BundleError(f"{len(bundle.cases)} rows, at most {MAX_ROWS}")
-    check_about(bundle.about)
-    check_rows([case_row(case) for case in bundle.cases])
+    """Whether the parts belong together and no text holds a path; each part was checked before."""
     asked = {case.question for case in bundle.cases}
     if not isinstance(bundle.metrics, dict) or not asked == set(bundle.questions) == bundle.metrics.keys():
         raise BundleError("operating points, statistics and cases are not of the same questions")

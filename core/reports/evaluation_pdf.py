@@ -91,10 +91,10 @@ class _Page:
         panel, line = self._panel(_EDGE, top, self.width), self._panel(0, 0, 0).line
         task = registry.tasks().get(about["task"])
         panel.write(0, 0, t("Evaluation summary"), scale=1.9)
-        panel.write(self.width, 0.1, about["date"], align="right")
+        panel.write(self.width, 0.1, about["date"].replace("T", " ").replace("Z", " UTC"), align="right")
         names = [t(task.title) if task else about["task"], question_words(about["task"], self.name, t)]
         panel.write(0, 2.1 * line, " \u00b7 ".join(filter(None, names)), scale=1.3)
-        model = t("Model {model}", model=" ".join(filter(None, (about["model"], about["model_version"]))))
+        model = t("Model {model}", model=" ".join(filter(None, (about["model"], about["model_version"]))) or "\u2013")
         if about["weights_sha256"]:
             model += " \u00b7 " + t("weights {sha256}", sha256=about["weights_sha256"][:12])
         panel.write(0, 3.5 * line, model)
