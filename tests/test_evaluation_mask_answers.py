@@ -15,6 +15,7 @@ from core.engine.networks.split import Activations, SplitNetwork
 from core.errors import UsageError
 from core.evaluation.known import BY_FOLD, BY_MODEL, OUT_OF_FOLD
 from core.evaluation.mask_answers import answer_images
+from core.evaluation.masks import thresholds_of
 from core.io.pixel_evidence import read_evidence
 from core.metrics.pixel_histogram import pixel_histogram
 from core.records import Frame, LabelledCase, Study
@@ -65,6 +66,7 @@ def test_trained_image_is_answered_from_the_committed_evidence(model: Model) -> 
     place = int(np.flatnonzero(committed.cases == eyes().cases[0])[0])
     assert np.array_equal(found.histograms[0], committed.histograms[place])
     assert found.folds[0] == eyes().folds[0]
+    assert np.isnan(found.outline_thresholds).all()  # training had none yet
 
 
 def test_fold_model_goes_before_committed_evidence(model: Model) -> None:
@@ -87,6 +89,8 @@ def test_new_image_takes_the_road_of_the_model(model: Model) -> None:
     found, _ = answer_images(model, [phantoms()[1]], Counter(), {})
     assert np.array_equal(found.histograms[0], by_hand(phantoms()[1], 1.0))
     assert found.folds[0] == -1
+    assert found.outline_thresholds[0].tolist() == list(thresholds_of(model.manifest))
+    assert np.isfinite(found.hausdorff95_px).all()
 
 
 def test_refused_image_is_counted_with_its_reason(model: Model) -> None:

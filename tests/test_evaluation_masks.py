@@ -1,6 +1,7 @@
 """Reports of a segmenter from its evidence: the numbers are those of scikit-learn and NumPy on the pixels themselves."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,31 @@ def test_lesions_are_counted_at_the_nearest_threshold(reports: MaskReports) -> N
         assert label.lesions.froc is not None
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_outlines_leave_out_the_images_that_chose_the_threshold_and_no_other(reports: MaskReports, place: int) -> None:
+    name = LABELS[place]
+    others = evidence().of(evidence().folds != PUBLISHED)
+    own = reports.labels[place].surfaces
+    assert own is not None
+    assert own.n_images == len(OTHERS)
+    assert own.hausdorff95.value == pytest.approx(others.hausdorff95_px[:, place].mean())
+    assert own.normalised_surface_dice.value == pytest.approx(others.surface_dice[:, place].mean())
+    for image, distance in zip(OTHERS, others.hausdorff95_px[:, place], strict=True):
+        if not image.truth[place].any() and (image.scores[place][INSIDE] < THRESHOLDS[name]).all():
+            assert distance == 0
+    holds = np.array([image.truth[place].any() for image in OTHERS])
+    assert own.n_invented + own.n_both_empty == (~holds).sum()
+    assert own.n_missed <= holds.sum()
+
+
+def test_older_evidence_has_no_outlines() -> None:
+    older = replace(evidence(), outline_thresholds=np.full((N, 2), np.nan))
+    found = measure_masks(masks_manifest(), older, {}, {})
+    assert found["metrics"]["exudate"]["hausdorff95_px"] is None
+    assert found["metrics"]["exudate"]["dice"] is not None
+    assert found["operating_points"]["exudate"]["outlines"] is None
+
+
 def test_statistics_are_json_of_the_reports(measured: dict[str, object], reports: MaskReports) -> None:
     assert json.loads(json.dumps(measured)) == measured
     assert (measured["n"], measured["n_subjects"], measured["held_out"]) == (N, N, True)
@@ -95,6 +121,10 @@ def test_statistics_are_json_of_the_reports(measured: dict[str, object], reports
         assert readings == pytest.approx([p.sensitivity.value for p in label.lesions.froc.points if p.sensitivity])
         point = measured["operating_points"][label.label]
         assert (point["threshold"], point["n"]) == (THRESHOLDS[label.label], len(OTHERS))
+        assert label.surfaces is not None
+        assert own["hausdorff95_px"]["value"] == pytest.approx(label.surfaces.hausdorff95.value, abs=1e-6)
+        assert own["surface_dice"]["ci"][0] <= own["surface_dice"]["value"] <= own["surface_dice"]["ci"][1]
+        assert (point["outlines"]["n"], point["outlines"]["n_missed"]) == (len(OTHERS), label.surfaces.n_missed)
 
 
 def test_what_the_images_cannot_give_is_none() -> None:

@@ -12,7 +12,7 @@ from scipy.ndimage import binary_dilation, label
 from scipy.spatial.distance import cdist, directed_hausdorff
 
 from core.errors import UsageError
-from core.metrics.surface_distance import SurfaceMetrics, surface_metrics
+from core.metrics.surface_distance import SurfaceMetrics, surface_metrics, surface_report
 
 Mask = NDArray[np.bool_]
 MASKS = hnp.arrays(np.bool_, (9, 12))
@@ -49,7 +49,7 @@ def _plain(reference: Mask, predicted: Mask, spacing: tuple[float, float], toler
 
 
 def _pair(found: SurfaceMetrics) -> tuple[float, float]:
-    return found.hausdorff95_mm, found.normalised_surface_dice
+    return found.hausdorff95, found.normalised_surface_dice
 
 
 def _lesions(mask: Mask) -> list[Mask]:
@@ -72,7 +72,7 @@ def test_of_few_pixels_it_is_nearly_the_hausdorff_distance() -> None:
     reference[4, 3:6], predicted[20, 7:9] = True, True
     points = [np.argwhere(mask) for mask in (reference, predicted)]
     greatest = max(directed_hausdorff(*points)[0], directed_hausdorff(*points[::-1])[0])
-    found = surface_metrics(reference, predicted, (1.0, 1.0), 1.0).hausdorff95_mm
+    found = surface_metrics(reference, predicted, (1.0, 1.0), 1.0).hausdorff95
     assert greatest - 0.1 < found <= greatest
 
 
@@ -88,7 +88,7 @@ def test_a_moved_line_lies_as_far_as_it_was_moved(moved_px: int, spacing: float)
 def test_circles_in_one_another() -> None:
     distance = np.hypot(*np.indices((121, 121)) - 60.0)
     found = surface_metrics(distance <= 50, distance <= 30, (0.2, 0.2), 3.5)
-    assert found.hausdorff95_mm == pytest.approx(20 * 0.2, abs=0.2)
+    assert found.hausdorff95 == pytest.approx(20 * 0.2, abs=0.2)
     assert found.normalised_surface_dice == 0
     assert surface_metrics(distance <= 50, distance <= 30, (0.2, 0.2), 4.5).normalised_surface_dice == 1
 
@@ -98,7 +98,7 @@ def test_half_of_two_lesions_found() -> None:
     both = one | _rectangle((30, 30), slice(22, 26), slice(2, 6))
     found = surface_metrics(both, one, (1.0, 1.0), 1.0)
     assert found.normalised_surface_dice == pytest.approx(2 * 12 / (12 + 24))
-    assert found.hausdorff95_mm == 20  # the rows of the missed lesion lie 17 to 20 from the found one
+    assert found.hausdorff95 == 20  # the rows of the missed lesion lie 17 to 20 from the found one
     assert (found.n_reference_px, found.n_predicted_px) == (24, 12)
 
 
@@ -124,7 +124,7 @@ def test_no_prediction_is_as_bad_as_an_empty_one() -> None:
     corner[0, 0] = other[-1, -1] = True
     found = surface_metrics(corner, other, (1.0, 1.0), 0.0)
     assert _pair(found) == (pytest.approx(hypot(5, 7)), 0)
-    assert found.hausdorff95_mm < surface_metrics(corner, np.zeros_like(corner), (1.0, 1.0), 0.0).hausdorff95_mm
+    assert found.hausdorff95 < surface_metrics(corner, np.zeros_like(corner), (1.0, 1.0), 0.0).hausdorff95
 
 
 # --- what taking a lesion out of a prediction does -------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_taking_the_last_lesion_out_improves_nothing(
     reference[0, 0] = True
     before = surface_metrics(reference, predicted, spacing, tolerance)
     after = surface_metrics(reference, np.zeros_like(predicted), spacing, tolerance)
-    assert after.hausdorff95_mm >= before.hausdorff95_mm
+    assert after.hausdorff95 >= before.hausdorff95
     assert after.normalised_surface_dice <= before.normalised_surface_dice
 
 
@@ -152,7 +152,7 @@ def test_taking_a_lesion_of_the_reference_out_improves_nothing(
         beside = others & ~binary_dilation(lesion, np.ones((3, 3)))
         before = surface_metrics(reference, beside | lesion, spacing, tolerance)
         after = surface_metrics(reference, beside, spacing, tolerance)
-        assert after.hausdorff95_mm >= before.hausdorff95_mm - 1e-12
+        assert after.hausdorff95 >= before.hausdorff95 - 1e-12
         assert after.normalised_surface_dice <= before.normalised_surface_dice
 
 
@@ -177,7 +177,7 @@ def test_a_hausdorff_distance_that_improves_without_a_lesion() -> None:
     blob = _rectangle((60, 60), slice(50, 60), slice(25, 36))
     before = surface_metrics(large | speck, large | blob, (1.0, 1.0), 2.0)
     after = surface_metrics(large | speck, large, (1.0, 1.0), 2.0)
-    assert before.hausdorff95_mm > after.hausdorff95_mm == 0
+    assert before.hausdorff95 > after.hausdorff95 == 0
     assert after.normalised_surface_dice < 1  # the speck is still seen to be missed
 
 
@@ -188,13 +188,13 @@ def test_a_hausdorff_distance_that_improves_without_a_lesion() -> None:
 @settings(max_examples=60, deadline=None)
 def test_properties(reference: Mask, predicted: Mask, spacing: tuple[float, float], tolerance: float) -> None:
     found = surface_metrics(reference, predicted, spacing, tolerance)
-    assert 0 <= found.hausdorff95_mm <= hypot(9 * spacing[0], 12 * spacing[1])
+    assert 0 <= found.hausdorff95 <= hypot(9 * spacing[0], 12 * spacing[1])
     assert 0 <= found.normalised_surface_dice <= 1
     assert _pair(surface_metrics(predicted, reference, spacing, tolerance)) == pytest.approx(_pair(found))
     turned = surface_metrics(reference.T, predicted.T, spacing[::-1], tolerance)
     assert _pair(turned) == pytest.approx(_pair(found))
     larger = surface_metrics(reference, predicted, (3 * spacing[0], 3 * spacing[1]), 3 * tolerance)
-    assert _pair(larger) == pytest.approx((3 * found.hausdorff95_mm, found.normalised_surface_dice))
+    assert _pair(larger) == pytest.approx((3 * found.hausdorff95, found.normalised_surface_dice))
     wider = surface_metrics(reference, predicted, spacing, tolerance + 1)
     assert wider.normalised_surface_dice >= found.normalised_surface_dice
     assert _pair(surface_metrics(reference, reference, spacing, tolerance)) == (0, 1)
@@ -221,3 +221,35 @@ def test_bad_calls_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=words):
             surface_metrics(reference, predicted, spacing, tolerance)  # type: ignore[arg-type]
+
+
+# --- many images -----------------------------------------------------------------------------------------------------
+
+
+def test_a_report_is_the_mean_of_every_image() -> None:
+    rng = np.random.default_rng(3)
+    images = [
+        SurfaceMetrics(float(d), float(s), 5, 7) for d, s in zip(rng.gamma(2, 3, 60), rng.random(60), strict=True)
+    ]
+    images += [SurfaceMetrics(15.0, 0.0, 4, 0), SurfaceMetrics(15.0, 0.0, 0, 9), SurfaceMetrics(0.0, 1.0, 0, 0)]
+    found = surface_report(images, np.arange(63))
+    distances = np.array([one.hausdorff95 for one in images])
+    error = 1.96 * distances.std(ddof=1) / np.sqrt(63)
+    assert found.hausdorff95.value == pytest.approx(distances.mean())
+    ends = (found.hausdorff95.low, found.hausdorff95.high)
+    assert ends == pytest.approx((distances.mean() - error, distances.mean() + error), abs=0.25)
+    assert found.normalised_surface_dice.value == pytest.approx(
+        np.mean([one.normalised_surface_dice for one in images])
+    )
+    assert (found.n_images, found.n_missed, found.n_invented, found.n_both_empty) == (63, 1, 1, 1)
+
+
+def test_images_of_one_patient_add_no_certainty() -> None:
+    images = [SurfaceMetrics(float(d), 0.5, 5, 7) for d in range(20)]
+    once, thrice = surface_report(images, np.arange(20)), surface_report(images * 3, np.tile(np.arange(20), 3))
+    assert (thrice.hausdorff95.low, thrice.hausdorff95.high) == (once.hausdorff95.low, once.hausdorff95.high)
+
+
+def test_a_report_needs_two_patients() -> None:
+    with pytest.raises(UsageError, match="1 patients"):
+        surface_report([SurfaceMetrics(0.0, 1.0, 1, 1)] * 3, ["a"] * 3)

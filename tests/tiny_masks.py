@@ -46,7 +46,7 @@ def answers() -> tuple[ImageAnswer, ...]:
 
 @cache
 def evidence() -> PixelEvidence:
-    return gather([evidence_of(answer) for answer in answers()])
+    return gather([evidence_of(answer, tuple(THRESHOLDS.values())) for answer in answers()])
 
 
 def masks_manifest(evaluation_sha256: str = "0" * 64) -> Manifest:

@@ -12,6 +12,7 @@ from core.engine.runner import run
 from core.errors import UsageError
 from core.evaluation.answering import NOTHING_KEPT, answer_once, check_gate
 from core.evaluation.known import BY_FOLD, BY_MODEL, OUT_OF_FOLD, Known
+from core.evaluation.masks import thresholds_of
 from core.io.journal import Journal
 from core.io.pixel_evidence import ImageAnswer, PixelEvidence, evidence_of, gather, read_evidence
 from core.records import LabelledCase
@@ -89,6 +90,7 @@ def _evidence(model: Model, case: LabelledCase, fold: int) -> dict[str, object]:
             rule=parts["learn"].rule(parts["data"].training_array(case)),
             truth=truth,
             inside=inside,
-        )
+        ),
+        thresholds_of(model.manifest),
     )
     return {name: np.asarray(value).tolist() for name, value in evidence.items()}

@@ -14,11 +14,12 @@ import numpy as np
 from core.errors import UsageError
 from core.evaluation.json_values import interval_json
 from core.io.history import read_history
-from core.io.pixel_evidence import PixelEvidence, read_evidence
+from core.io.pixel_evidence import TOLERANCE_PX, PixelEvidence, read_evidence
 from core.manifest import Manifest, OperatingPoint
 from core.metrics.lesions import LESION_THRESHOLDS, LesionReport, lesion_report
 from core.metrics.proportions import Interval
 from core.metrics.segmentation import SegmentationReport, segmentation_report
+from core.metrics.surface_distance import SurfaceReport, surface_report
 
 DIGITS = 6  # shares of the field are small
 _RULE_THRESHOLD = 0.5  # the rule is judged by its curves alone
@@ -35,6 +36,8 @@ class LabelMasks:
         at_point: Images on which the threshold was not chosen; its values at the threshold are shown.
         rule: The task's trivial rule on all images.
         lesions: All images, at the counted threshold nearest to that of the operating point.
+        surfaces: Images on which the threshold was not chosen and whose outlines were compared at it; None with fewer than two
+            patients.
     """
 
     label: str
@@ -43,6 +46,7 @@ class LabelMasks:
     at_point: SegmentationReport
     rule: SegmentationReport
     lesions: LesionReport
+    surfaces: SurfaceReport | None
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,8 @@ def mask_reports(manifest: Manifest, evidence: PixelEvidence, chosen_on: int | N
 
 def _label_masks(manifest: Manifest, evidence: PixelEvidence, others: PixelEvidence, place: int) -> LabelMasks:
     label = manifest.labels[place]
-    point = next((point for point in manifest.operating_points if point.label == label), None)
-    if point is None:
-        raise UsageError(f"no operating point for {label}")
+    point = _point_of(manifest, label)
+    outlines, of_patients = others.surfaces(place, point.threshold)
     nearest = LESION_THRESHOLDS[np.abs(LESION_THRESHOLDS - point.threshold).argmin()]
     return LabelMasks(
         label=label,
@@ -109,7 +112,24 @@ def _label_masks(manifest: Manifest, evidence: PixelEvidence, others: PixelEvide
         at_point=segmentation_report(others.histograms[:, place], others.patients, point.threshold),
         rule=segmentation_report(evidence.rule_histograms[:, place], evidence.patients, _RULE_THRESHOLD),
         lesions=lesion_report(evidence.counts(place), LESION_THRESHOLDS, evidence.patients, float(nearest)),
+        surfaces=surface_report(outlines, of_patients) if len(np.unique(of_patients)) >= 2 else None,
     )
+
+
+def thresholds_of(manifest: Manifest) -> tuple[float, ...]:
+    """Of each label's operating point, in channel order.
+
+    Raises:
+        UsageError: A label without an operating point.
+    """
+    return tuple(_point_of(manifest, label).threshold for label in manifest.labels)
+
+
+def _point_of(manifest: Manifest, label: str) -> OperatingPoint:
+    point = next((point for point in manifest.operating_points if point.label == label), None)
+    if point is None:
+        raise UsageError(f"no operating point for {label}")
+    return point
 
 
 def measure_masks(
@@ -158,6 +178,8 @@ def _metrics(own: LabelMasks) -> dict[str, Any]:
         "iou": at.iou,
         "pixel_accuracy": at.accuracy,
         "accuracy_all_background": at.accuracy_all_background,
+        "hausdorff95_px": own.surfaces.hausdorff95 if own.surfaces else None,
+        "surface_dice": own.surfaces.normalised_surface_dice if own.surfaces else None,
         "rule_pixel_auroc": own.rule.auroc,
         "rule_average_precision": own.rule.average_precision,
         "false_alarm_share": own.lesions.false_alarm_share,
@@ -176,4 +198,18 @@ def _operating_point(own: LabelMasks) -> dict[str, Any]:
         "sensitivity": interval_json(at.sensitivity, DIGITS),
         "specificity": interval_json(at.specificity, DIGITS),
         "precision": interval_json(at.precision, DIGITS),
+        "outlines": _outlines(own.surfaces),
+    }
+
+
+def _outlines(own: SurfaceReport | None) -> dict[str, Any] | None:
+    """The images behind the two distances: a missed or an invented lesion is the worst case and stays in."""
+    if own is None:
+        return None
+    return {
+        "n": own.n_images,
+        "n_missed": own.n_missed,
+        "n_invented": own.n_invented,
+        "n_both_empty": own.n_both_empty,
+        "tolerance_px": TOLERANCE_PX,
     }

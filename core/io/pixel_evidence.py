@@ -4,17 +4,20 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UsageError
 from core.manifest import file_sha256
-from core.metrics.lesions import LESION_THRESHOLDS, LesionCounts, count_lesions
+from core.metrics.lesions import LESION_THRESHOLDS, LesionCounts, called_pieces, count_lesions
 from core.metrics.pixel_histogram import pixel_histogram
+from core.metrics.surface_distance import SurfaceMetrics, surface_metrics
 
 FILE = "evaluation_hist.npz"
 MIN_AREA_PX = 4  # of the network's pixels: a smaller piece is not called, on screen and here
+TOLERANCE_PX = 2.0  # of the network's pixels: outlines that lie so close are held to be the same
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class PixelEvidence:
         n_lesions: int64 (n, l).
         n_found, n_false_positive, false_positive_px: int64 (n, l, t), see `LesionCounts`.
         field_px: int64 (n,).
+        outline_thresholds: float64 (n, l), from which score on the next three call a pixel; NaN where no threshold was chosen
+            yet, and in files that are older than these fields: then they say nothing.
+        hausdorff95_px, surface_dice: float64 (n, l), see `SurfaceMetrics`, in pixels of the network, with `TOLERANCE_PX`.
+        outline_px: int64 (n, l, 2), pixels of the outlines of reference and prediction.
     """
 
     cases: NDArray[np.str_]
@@ -42,6 +49,10 @@ class PixelEvidence:
     n_false_positive: NDArray[np.int64]
     false_positive_px: NDArray[np.int64]
     field_px: NDArray[np.int64]
+    outline_thresholds: NDArray[np.float64]
+    hausdorff95_px: NDArray[np.float64]
+    surface_dice: NDArray[np.float64]
+    outline_px: NDArray[np.int64]
 
     def counts(self, place: int) -> list[LesionCounts]:
         """Lesions of the label at `place`, one an image."""
@@ -55,6 +66,16 @@ class PixelEvidence:
             )
             for image in range(len(self.cases))
         ]
+
+    def surfaces(self, place: int, threshold: float) -> tuple[list[SurfaceMetrics], NDArray[np.str_]]:
+        """Outlines of the label at `place`, of the images where they were compared at this threshold, and their patients."""
+        is_at = self.outline_thresholds[:, place] == threshold
+        columns = (self.hausdorff95_px[is_at, place], self.surface_dice[is_at, place], *self.outline_px[is_at, place].T)
+        found = [
+            SurfaceMetrics(float(distance), float(dice), int(reference), int(predicted))
+            for distance, dice, reference, predicted in zip(*columns, strict=True)
+        ]
+        return found, self.patients[is_at]
 
     def row(self, image: int) -> dict[str, object]:
         """All that is kept of one image, see `evidence_of`."""
@@ -93,12 +114,18 @@ class ImageAnswer:
 
 
 def gather(answers: Sequence[dict[str, object]]) -> PixelEvidence:
-    """Stack the evidence of images, see `evidence_of`."""
-    return PixelEvidence(**{name: np.stack([np.asarray(row[name]) for row in answers]) for name in answers[0]})
+    """Stack the evidence of images, see `evidence_of`; a row that is older than the distances has none."""
+    rows = [_no_distances(*np.shape(np.asarray(row["n_lesions"]))) | row for row in answers]
+    return PixelEvidence(**{name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]})
 
 
-def evidence_of(answer: ImageAnswer) -> dict[str, object]:
-    """All that is kept of one image, by field of `PixelEvidence`."""
+def evidence_of(answer: ImageAnswer, thresholds: Sequence[float] | None = None) -> dict[str, object]:
+    """All that is kept of one image, by field of `PixelEvidence`.
+
+    Args:
+        answer: The image.
+        thresholds: Of the outlines, one a label; None = not chosen yet, and no distances.
+    """
     labels = range(len(answer.truth))
     counted = [
         count_lesions(answer.scores[k], answer.truth[k], answer.inside, LESION_THRESHOLDS, MIN_AREA_PX) for k in labels
@@ -115,6 +142,31 @@ def evidence_of(answer: ImageAnswer) -> dict[str, object]:
         "n_false_positive": [one.n_false_positive for one in counted],
         "false_positive_px": [one.false_positive_px for one in counted],
         "field_px": int(answer.inside.sum()),
+    } | (_no_distances(len(labels)) if thresholds is None else _distances(answer, thresholds))
+
+
+def _distances(answer: ImageAnswer, thresholds: Sequence[float]) -> dict[str, object]:
+    """Of the outlines of every label, in the field of view."""
+    found = []
+    for scores, truth, threshold in zip(answer.scores, answer.truth, thresholds, strict=True):
+        called, _ = called_pieces((scores >= threshold) & answer.inside, MIN_AREA_PX)
+        found.append(surface_metrics(truth & answer.inside, called, (1.0, 1.0), TOLERANCE_PX))
+    return {
+        "outline_thresholds": list(thresholds),
+        "hausdorff95_px": [one.hausdorff95 for one in found],
+        "surface_dice": [one.normalised_surface_dice for one in found],
+        "outline_px": [[one.n_reference_px, one.n_predicted_px] for one in found],
+    }
+
+
+def _no_distances(*shape: int) -> dict[str, Any]:
+    """Of images and labels, or of labels alone."""
+    nothing = np.full(shape, np.nan)
+    return {
+        "outline_thresholds": nothing,
+        "hausdorff95_px": nothing,
+        "surface_dice": nothing,
+        "outline_px": np.zeros((*shape, 2), np.int64),
     }
 
 
@@ -128,4 +180,6 @@ def read_evidence(folder: Path, sha256: str) -> PixelEvidence:
     if not path.is_file() or file_sha256(path) != sha256:
         raise UsageError(f"{FILE} of the weights is missing or was changed, so nothing can be called held-out")
     with np.load(path, allow_pickle=False) as archive:
-        return PixelEvidence(**{one.name: archive[one.name] for one in fields(PixelEvidence)})
+        kept = dict(archive)
+    older = _no_distances(*kept["n_lesions"].shape)  # a file from before the distances
+    return PixelEvidence(**older | kept)

@@ -136,6 +136,23 @@ def count_lesions(
     return LesionCounts(int(n_lesions), n_found, n_false_positive, false_positive_px, field_px)
 
 
+def called_pieces(is_called: NDArray[np.bool_], min_area_px: int) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Leave out small 8-connected pieces.
+
+    Args:
+        is_called: Boolean (H, W).
+        min_area_px: Pieces with fewer pixels go.
+
+    Returns:
+        What stays, and the number of the piece of each pixel, 0 where nothing is called; numbers may have gaps.
+    """
+    pieces, n_pieces = ndimage.label(is_called, _EIGHT_CONNECTED)
+    area = np.bincount(pieces.ravel(), minlength=n_pieces + 1)
+    area[0] = 0
+    is_kept = (area >= min_area_px)[pieces]
+    return is_kept, np.where(is_kept, pieces, 0)
+
+
 def lesion_report(
     counts: Sequence[LesionCounts], thresholds: ArrayLike, patients: ArrayLike, threshold: float, seed: int = 0
 ) -> LesionReport:

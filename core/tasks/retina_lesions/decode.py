@@ -5,16 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import find_objects
 from scipy.special import expit
 
 from core.io.pixel_evidence import MIN_AREA_PX
 from core.manifest import Manifest, OperatingPoint
+from core.metrics.lesions import called_pieces
 from core.records import Box, Finding, Lesion, Prediction, Regions, Study
 from core.tasks.retina_lesions.prepare import field_mask
 from core.tasks.retina_lesions.task import SIDE
-
-_EIGHT_CONNECTED = np.ones((3, 3), bool)
 
 
 def score_maps(output: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -45,7 +44,7 @@ def decode(
     findings, shares = [], {}
     for name, scores in zip(manifest.labels, maps, strict=True):
         own = point if point.label == name else next(p for p in manifest.operating_points if p.label == name)
-        called, pieces = _called(scores, own.threshold)
+        called, pieces = called_pieces(scores >= own.threshold, MIN_AREA_PX)
         lesions = tuple(_lesions(scores, pieces, region.box_xyxy))
         shares[f"area_share_{name}"] = (float(called.sum() / max(1, inside.sum())),)
         findings.append(
@@ -60,15 +59,6 @@ def decode(
             )
         )
     return Prediction(tuple(findings), measures=shares)
-
-
-def _called(scores: NDArray[np.float32], threshold: float) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
-    """Pixels at or above the threshold in pieces of at least MIN_AREA_PX, and the number of the piece of each."""
-    pieces, n_pieces = label(scores >= threshold, _EIGHT_CONNECTED)
-    area = np.bincount(pieces.ravel(), minlength=n_pieces + 1)
-    area[0] = 0
-    called = (area >= MIN_AREA_PX)[pieces]
-    return called, np.where(called, pieces, 0)
 
 
 def _lesions(scores: NDArray[np.float32], pieces: NDArray[np.int32], box: Box) -> Iterator[Lesion]:
