@@ -12,7 +12,7 @@ from typing import Any
 
 from core import __version__
 from core.errors import BundleError
-from core.evaluation.bundle_cases import COLUMNS, BundleCase, case_row, cell, clean_command
+from core.evaluation.bundle_cases import COLUMNS, BundleCase, case_row, clean_command
 from core.evaluation.bundle_schema import (
     FORMAT,
     MAX_ROWS,
@@ -25,7 +25,7 @@ from core.evaluation.bundle_schema import (
 )
 from core.i18n import LANGUAGES, mark
 from core.io.archive import SUMS, read_archive, write_archive
-from core.io.tables import csv_bytes
+from core.io.tables import csv_bytes, plain_cell
 from core.manifest import Manifest
 
 _METRICS, _CASES, _ABOUT, _ENVIRONMENT, _README = (
@@ -208,7 +208,7 @@ def _holds(name: str) -> str:
 
 def _own_files(bundle: Bundle) -> dict[str, bytes]:
     rows = [case_row(case) for case in bundle.cases]
-    table = [[cell(value) if isinstance(value, str) else value for value in row.values()] for row in rows]
+    table = [[plain_cell(value) if isinstance(value, str) else value for value in row.values()] for row in rows]
     return {
         _METRICS: json_bytes({"case": rows, "aggregates": bundle.metrics}),
         _CASES: csv_bytes(COLUMNS, table),

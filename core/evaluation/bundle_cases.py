@@ -13,7 +13,7 @@ from typing import Any
 
 from core.errors import BundleError
 from core.evaluation.bundle_schema import check_rows
-from core.io.tables import csv_bytes
+from core.io.tables import csv_bytes, plain_cell
 
 COLUMNS = ("number", "question", "label", "score", "patient", "group", "note")
 _LEAST_ID = 6  # letters of an id or a file name that no group has by chance
@@ -88,7 +88,7 @@ def key_table(sources: Sequence[SourceCase]) -> bytes:
     cases, patients = _numbers(sources)
     rows: dict[str, tuple[object, ...]] = {}
     for place, own in enumerate(sources, 1):
-        name = (cell(own.file), patients.get(own.patient, 0), cell(own.patient))
+        name = (plain_cell(own.file), patients.get(own.patient, 0), plain_cell(own.patient))
         rows.setdefault(own.file, (cases[own.file], place, *name))
     return csv_bytes(("number", "row", "file", "patient_number", "patient"), sorted(rows.values()))
 
@@ -119,11 +119,6 @@ def case_row(case: BundleCase) -> dict[str, Any]:
     """The case as JSON values by column."""
     values = (case.number, case.question, int(case.is_positive), case.score, case.patient, case.group, case.note)
     return dict(zip(COLUMNS, values, strict=True))
-
-
-def cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n", "'") else text
 
 
 def clean_command(words: Sequence[str]) -> str:

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from core.io.tables import csv_bytes
+from core.io.tables import csv_bytes, plain_cell
 
 Opinion = Literal["agree", "disagree", "label looks wrong"]
 OPINIONS: tuple[Opinion, ...] = ("agree", "disagree", "label looks wrong")
 MAX_WORDS = 500
 COLUMNS = ("case", "label", "opinion", "words")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a cell that begins so is obeyed by spreadsheets (OWASP)
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,5 @@ def notes_of(values: Iterable[Mapping[str, Any]] | None) -> list[Note]:
 
 def notes_csv(notes: Iterable[Note]) -> bytes:
     """A table for the people who correct labels; what a spreadsheet would obey is quoted."""
-    rows = [[_harmless(cell) for cell in (note.case, note.label, note.opinion, note.words)] for note in notes]
+    rows = [[plain_cell(text) for text in (note.case, note.label, note.opinion, note.words)] for note in notes]
     return csv_bytes(COLUMNS, rows)
-
-
-def _harmless(cell: str) -> str:
-    return "'" + cell if cell.startswith(_FORMULA) else cell

@@ -20,7 +20,13 @@ _BLACK, _WHITE = "#000000", "#FFFFFF"  # on any colour one of the two has a cont
 
 
 def confusion_figure(
-    matrix: ConfusionMatrix, label_names: Sequence[str], t: Translator, dark: bool, accuracy: Interval | None = None
+    matrix: ConfusionMatrix,
+    label_names: Sequence[str],
+    t: Translator,
+    dark: bool,
+    accuracy: Interval | None = None,
+    *,
+    is_clickable: bool = False,
 ) -> go.Figure:
     """Counts with the per cent of their row (reference), first label at the top left; colour follows the per cent.
 
@@ -30,13 +36,35 @@ def confusion_figure(
         t: The reader's words.
         dark: Theme.
         accuracy: With an interval that knows which cases belong to one patient; None = every case is another patient.
+        is_clickable: With a point on every cell that can be chosen; its customdata are row and column.
     """
     title = [
         t("Confusion matrix"),
         t("Accuracy {interval}", interval=with_interval(accuracy or matrix.accuracy, t)),
         t("n = {n}, per cent of each row", n=matrix.n_cases),
     ]
-    return _draw(matrix, label_names, title, t, dark, are_independent=accuracy is None)
+    figure = _draw(matrix, label_names, title, t, dark, are_independent=accuracy is None)
+    if is_clickable:
+        _add_points(figure, [plain(name) for name in label_names])
+    return figure
+
+
+def _add_points(figure: go.Figure, names: list[str]) -> None:
+    """Points that nobody sees: a heatmap alone cannot be chosen from."""
+    cells = [(row, column) for row in range(len(names)) for column in range(len(names))]
+    unseen = {"marker": {"opacity": 0}}
+    figure.add_scatter(
+        x=[names[column] for _, column in cells],
+        y=[names[row] for row, _ in cells],
+        customdata=cells,
+        text=[figure.data[0].text[row][column] for row, column in cells],
+        hovertemplate="%{text}<extra></extra>",
+        mode="markers",
+        marker={"size": _CELL_PX - 10, "opacity": 0, "symbol": "square"},
+        selected=unseen,
+        unselected=unseen,
+        showlegend=False,
+    )
 
 
 def confusion_alt(

@@ -1,6 +1,7 @@
 """Curves, counts, calibration, decisions, groups and models of a measured table."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import streamlit as st
 
@@ -15,6 +16,7 @@ from core.figures.scores import score_histogram_alt, score_histogram_figure
 from core.figures.style import threshold_words, with_interval
 from core.metrics.confusion import report_matrix
 from core.metrics.operating_point import OperatingPointMetrics
+from pages.parts.case_filter import CaseFilter
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.classification import show_classification
 from pages.parts.evaluation_comparisons import show_comparisons
@@ -27,7 +29,12 @@ _MOST_GROUPS = 30  # of a drawing
 
 
 def show_panels(
-    report: ScoreReport, model: ModelReport, chosen: Chosen, key: str, card: Mapping[str, float] | None = None
+    report: ScoreReport,
+    model: ModelReport,
+    chosen: Chosen,
+    key: str,
+    card: Mapping[str, float] | None = None,
+    cases: CaseFilter | None = None,
 ) -> None:
     """Everything below the threshold.
 
@@ -37,49 +44,54 @@ def show_panels(
         chosen: See `show_point`.
         key: Of its widgets and pictures.
         card: See `show_point`.
+        cases: Follows what is clicked; None = there are no cases to see.
     """
     words, dark, point = translator(), is_dark(), chosen.point
     _show_card(model, card or {})
     left, right = st.columns(2, gap="medium")
     with left:
-        show_chart(roc_figure(model.roc, words, dark, point), f"{key}.roc", roc_alt(model.roc, words, point))
-        _show_histogram(model, point, key)
+        figure, alt = roc_figure(model.roc, words, dark, point), roc_alt(model.roc, words, point)
+        show_chart(figure, f"{key}.roc", alt, on_click=cases and cases.near_threshold)
+        _show_histogram(model, point, key, cases)
     with right:
         recall = model.precision_recall
         alt = precision_recall_alt(recall, words, point)
         show_chart(precision_recall_figure(recall, words, dark, point), f"{key}.pr", alt)
-        _show_confusion(model, point, key)
+        _show_confusion(model, point, key, cases)
     left, right = st.columns(2, gap="medium")
     with left:
-        _show_calibration(model, key)
+        _show_calibration(model, key, cases)
     with right:
-        _show_groups(model, key)
+        _show_groups(model, key, cases)
     _show_decisions(model, chosen, key)
     show_recalibration(model, key)
     show_comparisons(report, chosen.threshold)
 
 
-def _show_histogram(model: ModelReport, point: OperatingPointMetrics, key: str) -> None:
+def _show_histogram(model: ModelReport, point: OperatingPointMetrics, key: str, cases: CaseFilter | None) -> None:
     figure = score_histogram_figure(model.histogram, point, translator(), is_dark())
-    show_chart(figure, f"{key}.scores", score_histogram_alt(point, translator()))
+    edges = [float(edge) for edge in model.histogram.edges]
+    on_click = cases and cases.in_bins(list(pairwise(edges)))
+    show_chart(figure, f"{key}.scores", score_histogram_alt(point, translator()), on_click=on_click)
 
 
-def _show_confusion(model: ModelReport, point: OperatingPointMetrics, key: str) -> None:
+def _show_confusion(model: ModelReport, point: OperatingPointMetrics, key: str, cases: CaseFilter | None) -> None:
     data = (confusion_of(point), [t("Negative"), t("Positive")], translator())
     accuracy = None if model.n_patients == model.n else point.accuracy
-    figure = confusion_figure(*data, is_dark(), accuracy)
-    show_chart(figure, f"{key}.confusion", confusion_alt(*data, accuracy))
+    figure = confusion_figure(*data, is_dark(), accuracy, is_clickable=cases is not None)
+    show_chart(figure, f"{key}.confusion", confusion_alt(*data, accuracy), on_click=cases and cases.in_cell)
 
 
-def _show_calibration(model: ModelReport, key: str) -> None:
+def _show_calibration(model: ModelReport, key: str, cases: CaseFilter | None) -> None:
     if model.calibration is None:
         st.info(t("No calibration: these scores are no probabilities from 0 to 1."), icon=":material/info:")
         return
     data = (model.calibration, translator())
-    show_chart(calibration_figure(*data, is_dark()), f"{key}.calibration", calibration_alt(*data))
+    on_click = cases and cases.in_bins([(own.low, own.high) for own in model.calibration.bins])
+    show_chart(calibration_figure(*data, is_dark()), f"{key}.calibration", calibration_alt(*data), on_click=on_click)
 
 
-def _show_groups(model: ModelReport, key: str) -> None:
+def _show_groups(model: ModelReport, key: str, cases: CaseFilter | None) -> None:
     """Lowest AUROC first, groups that are too few last."""
     if not model.subgroups:
         st.info(
@@ -92,7 +104,8 @@ def _show_groups(model: ModelReport, key: str) -> None:
     ]
     rows.sort(key=lambda row: (row.auroc is None, row.is_few, row.auroc.value if row.auroc else 0))
     data = (rows[:_MOST_GROUPS], model.roc.auroc, translator())
-    show_chart(forest_figure(*data, is_dark()), f"{key}.groups", forest_alt(*data))
+    on_click = cases and cases.in_group([row.name for row in rows])
+    show_chart(forest_figure(*data, is_dark()), f"{key}.groups", forest_alt(*data), on_click=on_click)
     words = t("Lowest first. Fewer than {few} positive or negative rows are too few to tell anything.", few=FEW)
     if len(rows) > _MOST_GROUPS:
         words += " " + t("The first {shown} of {n} groups.", shown=_MOST_GROUPS, n=len(rows))

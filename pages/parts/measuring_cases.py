@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from core import registry
 from core.errors import ScreeningError
 from core.evaluation.case_list import CELLS, CaseRow, list_cases
 from core.evaluation.notes import OPINIONS, Note, notes_csv, notes_json, notes_of, with_note
@@ -14,12 +13,12 @@ from core.evaluation.questions import Question
 from core.manifest import Manifest
 from core.records import ScreeningResult
 from core.services.evaluations import NOTES, Evaluation
+from pages.parts.case_filter import EVERYTHING, STEPS, CaseFilter
 from pages.parts.errors import show_error
 from pages.parts.picture import Look, sheet_bytes
 from pages.parts.source import read
 from pages.parts.words import literal, t
 
-_EVERYTHING = "all"
 _LIST_PX = 420
 
 
@@ -34,7 +33,12 @@ def cell_names() -> dict[str, str]:
 
 
 def show_cases(
-    evaluation: Evaluation, manifest: Manifest, question: Question, threshold: float, files: Mapping[str, Path]
+    evaluation: Evaluation,
+    manifest: Manifest,
+    question: Question,
+    threshold: float,
+    files: Mapping[str, Path],
+    cases: CaseFilter,
 ) -> None:
     """List and picture.
 
@@ -44,11 +48,12 @@ def show_cases(
         question: Whose cases.
         threshold: In force.
         files: Of the images by the hash of their pixels; those that were removed are missing.
+        cases: Which of them are listed.
     """
     st.subheader(t("Cases"))
-    key = f"measuring.{evaluation.token}.{question.label}"
+    st.caption(t("A click on a cell, bin, point or group in the figures above lists its cases here."))
     notes = notes_of(evaluation.read(NOTES))
-    rows = _filtered(list_cases(question, threshold), key)
+    rows, key = _filtered(list_cases(question, threshold), cases), cases.key
     left, right = st.columns([5, 6], gap="medium")
     with left:
         chosen = _choose(rows, question, notes, key)
@@ -61,38 +66,35 @@ def show_cases(
         _show_note(evaluation, question.label, chosen, notes, key)
 
 
-def cell_key(token: str, label: str) -> str:
-    """Of the widget that chooses the cell: a click on the confusion matrix sets it."""
-    return f"measuring.{token}.{label}.cell"
-
-
-def _filtered(rows: list[CaseRow], key: str) -> list[CaseRow]:
+def _filtered(rows: list[CaseRow], cases: CaseFilter) -> list[CaseRow]:
     names = cell_names()
     counts = {cell: sum(row.cell == cell for row in rows) for cell in CELLS}
-    titles = {_EVERYTHING: t("All ({n})", n=len(rows))} | {cell: f"{names[cell]} ({counts[cell]})" for cell in CELLS}
+    titles = {EVERYTHING: t("All ({n})", n=len(rows))} | {cell: f"{names[cell]} ({counts[cell]})" for cell in CELLS}
     groups = sorted({row.group for row in rows})
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        cell = st.segmented_control(
+        st.segmented_control(
             t("Cell of the confusion matrix"),
             list(titles),
             format_func=titles.__getitem__,
-            key=f"{key}.cell",
+            key=cases.cell_key,
             persist_state="session",
-            default=_EVERYTHING,
+            default=EVERYTHING,
             required=True,
             width="content",
         )
-        low, high = st.slider(
-            t("Scores from and to"), 0.0, 1.0, (0.0, 1.0), 0.01, key=f"{key}.range", persist_state="session", width=260
+        st.slider(
+            t("Scores from and to"),
+            0.0,
+            1.0,
+            (0.0, 1.0),
+            1 / STEPS,
+            key=cases.range_key,
+            persist_state="session",
+            width=260,
         )
-        group = None
         if len(groups) > 1:
-            group = st.selectbox(t("Group"), groups, index=None, key=f"{key}.group", placeholder=t("All"), width=200)
-    return [
-        row
-        for row in rows
-        if cell in (_EVERYTHING, row.cell) and low <= row.score <= high and group in (None, row.group)
-    ]
+            st.selectbox(t("Group"), groups, index=None, key=cases.group_key, placeholder=t("All"), width=200)
+    return [row for row in rows if cases.keeps(row)]
 
 
 def _choose(rows: list[CaseRow], question: Question, notes: list[Note], key: str) -> CaseRow | None:
@@ -190,8 +192,3 @@ def _show_export(notes: list[Note]) -> None:
         on_click="ignore",
         disabled=not notes,
     )
-
-
-def task_title(task_id: str) -> str:
-    """Of a task, in the reader's language."""
-    return t(registry.task(task_id).title)

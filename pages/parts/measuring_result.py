@@ -18,6 +18,7 @@ from core.manifest import Manifest
 from core.metrics.grading import GradingReport
 from core.services.evaluations import CHECK, METRICS, Evaluation
 from core.task import Task
+from pages.parts.case_filter import CaseFilter
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.errors import show_error
 from pages.parts.evaluation_panels import show_panels
@@ -81,8 +82,9 @@ def show_result(evaluation: Evaluation) -> None:
     st.subheader(_question_name(task, question.label))
     card = dict(question.points)
     chosen = show_point(report, model, key, card)
-    show_panels(report, model, chosen, key, card)
-    show_cases(evaluation, manifest, question, chosen.point.threshold, measured.files)
+    cases = CaseFilter(f"{key}.cases")
+    show_panels(report, model, chosen, key, card, cases)
+    show_cases(evaluation, manifest, question, chosen.point.threshold, measured.files, cases)
     show_adopt(evaluation, manifest, question, chosen.point.threshold)
     points = _points(measured, question.label, chosen)
     asked = [own for own in measured.questions if own.label in measured.reports]
@@ -157,7 +159,7 @@ def _show_counted(measured: Measured) -> None:
     ):
         st.caption(
             t(
-                "Sensitivity and specificity are of the answered cases. A case without an answer is neither a right nor a wrong one."
+                "Sensitivity and specificity are of the answered cases. A case without an answer is neither right nor wrong."
             )
         )
         rows = [
