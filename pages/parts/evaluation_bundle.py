@@ -13,6 +13,7 @@ from core.reports.evaluation_pdf import question_words
 from pages.parts.errors import show_error
 from pages.parts.evaluation_panels import show_panels
 from pages.parts.evaluation_point import show_point
+from pages.parts.evaluation_threshold import start_at
 from pages.parts.method import show_rows
 from pages.parts.words import LANGUAGE, literal, t
 
@@ -35,10 +36,12 @@ def show_bundle() -> None:
     question = _choose_question(bundle)
     report = reports[question]
     key = f"bundle.{digest}.{question}"
-    point = bundle.about["operating_points"][question]
-    card = {} if point["origin"] == "youden" else {t("of the bundle"): float(point["threshold"])}
-    chosen = show_point(report, report.models[""], key, card)
-    show_panels(report, report.models[""], chosen, key, card)
+    model, point = report.models[""], bundle.about["operating_points"][question]
+    card = {t("model"): float(point["threshold"])} if point["origin"] == "model" else {}
+    if point["origin"] == "hand":
+        start_at(model, key, float(point["threshold"]))
+    chosen = show_point(report, model, key, card)
+    show_panels(report, model, chosen, key, card)
 
 
 def _read_once(file_id: str, data: bytes) -> tuple[str, Bundle, dict[str, ScoreReport]]:

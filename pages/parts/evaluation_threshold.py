@@ -58,6 +58,11 @@ def choose_threshold(model: ModelReport, key: str, card: Mapping[str, float]) ->
     return SetThreshold(exact, CASES if rule in _TARGETS else CARD)
 
 
+def start_at(model: ModelReport, key: str, threshold: float) -> None:
+    """Where the slider stands before anybody moved it."""
+    st.session_state.setdefault(_slider_key(key), _on_slider(threshold, threshold_scale(model.table)))
+
+
 def _choose_rule(model: ModelReport, key: str, card: Mapping[str, float]) -> str:
     names = {_card_rule(name): t("Card: {name}", name=name) for name in card} | {
         YOUDEN: "Youden",

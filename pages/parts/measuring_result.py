@@ -14,9 +14,9 @@ from core.evaluation.score_report import ScoreReport, report_scores
 from core.figures.confusion import grading_confusion_alt, grading_confusion_figure
 from core.figures.curves import one_vs_rest_alt, one_vs_rest_figure
 from core.figures.style import number
-from core.manifest import Manifest
+from core.manifest import Manifest, file_sha256
 from core.metrics.grading import GradingReport
-from core.services.evaluations import CHECK, METRICS, Evaluation
+from core.services.evaluations import CHECK, METRICS, TRUTH, Evaluation
 from core.task import Task
 from pages.parts.case_filter import CaseFilter
 from pages.parts.chart import is_dark, show_chart
@@ -80,7 +80,7 @@ def show_result(evaluation: Evaluation) -> None:
     report = measured.reports[question.label]
     model, key = report.models[""], f"measuring.{evaluation.token}.{question.label}"
     st.subheader(_question_name(task, question.label))
-    card = dict(question.points)
+    card = _card(evaluation, manifest, question)
     chosen = show_point(report, model, key, card)
     cases = CaseFilter(f"{key}.cases")
     show_panels(report, model, chosen, key, card, cases)
@@ -89,6 +89,13 @@ def show_result(evaluation: Evaluation) -> None:
     points = _points(measured, question.label, chosen)
     asked = [own for own in measured.questions if own.label in measured.reports]
     show_export(evaluation, manifest, measured.found, measured.checked, asked, points)
+
+
+def _card(evaluation: Evaluation, manifest: Manifest, question: Question) -> dict[str, float]:
+    """Thresholds of the card, but for those that were chosen on these very cases."""
+    digest = file_sha256(evaluation.folder / TRUTH)[:12]
+    own = {point.id for point in manifest.operating_points if digest in point.chosen_on}
+    return {name: threshold for name, threshold in question.points.items() if name not in own}
 
 
 def _points(measured: Measured, label: str, chosen: Chosen) -> dict[str, dict[str, object]]:
