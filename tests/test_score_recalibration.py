@@ -51,7 +51,6 @@ def test_no_patient_is_in_both_halves() -> None:
     table = table_of(patients.size, patients=patients)
     found = try_recalibration(table)
     assert found is not None
-    assert found.n_patients == (450, 450)
     order = np.random.default_rng(0).permutation(patients.size)
     shuffled = try_recalibration(table.at(order))
     assert shuffled is not None

@@ -39,14 +39,12 @@ class RecalibrationTrial:
 
     Attributes:
         n_fitted, n_fitted_positive: Rows that the maps were fitted on.
-        n_patients: Of the half that fitted, and of the other; as many as rows where the table names none.
         before: Of the other half as it came.
         maps: By method; one that cannot be fitted on these rows is missing.
     """
 
     n_fitted: int
     n_fitted_positive: int
-    n_patients: tuple[int, int]
     before: CalibrationReport
     maps: dict[str, MappedCalibration]
 
@@ -60,7 +58,7 @@ def try_recalibration(table: ScoreTable) -> RecalibrationTrial | None:
     Returns:
         None where a half has fewer than `FEW` rows of a class.
     """
-    is_fitted, n_patients = _halves(table)
+    is_fitted = _half_of_patients(table)
     parts = table.at(is_fitted), table.at(~is_fitted)
     for part in parts:
         n_positive = int(part.is_positive.sum())
@@ -77,16 +75,14 @@ def try_recalibration(table: ScoreTable) -> RecalibrationTrial | None:
     return RecalibrationTrial(
         n_fitted=fitting.score.size,
         n_fitted_positive=int(fitting.is_positive.sum()),
-        n_patients=n_patients,
         before=calibration_report(other.is_positive, other.score),
         maps=maps,
     )
 
 
-def _halves(table: ScoreTable) -> tuple[NDArray[np.bool_], tuple[int, int]]:
-    """Rows of the half that fits, and the patients of both halves."""
+def _half_of_patients(table: ScoreTable) -> NDArray[np.bool_]:
+    """Rows of a random half of the patients."""
     n = table.score.size
     patient = np.arange(n) if table.patient is None else np.unique(table.patient, return_inverse=True)[1]
     n_patients = int(patient.max()) + 1
-    chosen = np.random.default_rng(SEED).permutation(n_patients) < n_patients // 2
-    return chosen[patient], (n_patients // 2, n_patients - n_patients // 2)
+    return np.asarray((np.random.default_rng(SEED).permutation(n_patients) < n_patients // 2)[patient])
