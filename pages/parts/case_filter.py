@@ -41,6 +41,11 @@ class CaseFilter:
         """Of the group."""
         return f"{self.key}.group"
 
+    def begin(self) -> None:
+        """Everything is listed until something is chosen; a click sets the widgets, so none has a default of its own."""
+        st.session_state.setdefault(self.cell_key, EVERYTHING)
+        st.session_state.setdefault(self.range_key, (0.0, 1.0))
+
     def in_cell(self, point: Mapping[str, Any]) -> None:
         """A cell was clicked: row and column are reference and answer, 1 = positive."""
         row, column = point["customdata"]

@@ -71,6 +71,7 @@ def _filtered(rows: list[CaseRow], cases: CaseFilter) -> list[CaseRow]:
     counts = {cell: sum(row.cell == cell for row in rows) for cell in CELLS}
     titles = {EVERYTHING: t("All ({n})", n=len(rows))} | {cell: f"{names[cell]} ({counts[cell]})" for cell in CELLS}
     groups = sorted({row.group for row in rows})
+    cases.begin()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.segmented_control(
             t("Cell of the confusion matrix"),
@@ -78,7 +79,6 @@ def _filtered(rows: list[CaseRow], cases: CaseFilter) -> list[CaseRow]:
             format_func=titles.__getitem__,
             key=cases.cell_key,
             persist_state="session",
-            default=EVERYTHING,
             required=True,
             width="content",
         )
@@ -86,8 +86,7 @@ def _filtered(rows: list[CaseRow], cases: CaseFilter) -> list[CaseRow]:
             t("Scores from and to"),
             0.0,
             1.0,
-            (0.0, 1.0),
-            1 / STEPS,
+            step=1 / STEPS,
             key=cases.range_key,
             persist_state="session",
             width=260,
