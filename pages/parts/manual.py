@@ -22,6 +22,7 @@ def show_manual() -> None:
         _show_checks()
         _show_explanation()
         _show_numbers()
+        _show_evaluation()
         _show_limits()
         _show_glossary()
 
@@ -109,13 +110,32 @@ def _show_numbers() -> None:
     st.markdown("\n".join(f"- {line}" for line in lines))
 
 
+def _show_evaluation() -> None:
+    st.subheader(t("Measuring a model on your own cases"))
+    steps = [
+        t("**Bring images and labels**: a zip file or a folder of the server, and a table of labels (CSV or XLSX)."),
+        t(
+            "**Say what the columns are**: which image a row is about, the label, the patient. The answers can be saved."
+        ),
+        t(
+            "**Read the check**: missing and double images, labels that contradict each other, cases the model has seen."
+        ),
+        t("**Run**: it goes on while the page is closed, and goes on where it was stopped."),
+        t("**Read the curves, then the cases**: a click on a cell, bin or group lists its cases with their overlays."),
+        t("**Take it along**: a bundle holds numbers and figures and no image, name or id; its key stays with you."),
+    ]
+    st.markdown("\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1)))
+
+
 def _show_limits() -> None:
     st.subheader(t("Limits and privacy"))
     lines = [
         t("The model knows only what its model card names: other devices, ages and findings are unknown to it."),
         t("A negative answer rules nothing out."),
         t("Images stay on this machine. Names, ids and dates of a file are not read into the result."),
-        t("An uploaded image is forgotten soon after its page is closed."),
+        t(
+            "An uploaded image is forgotten soon after its page is closed; those of an evaluation a day after its last use."
+        ),
     ]
     st.markdown("\n".join(f"- {line}" for line in lines))
 
