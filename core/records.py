@@ -7,6 +7,7 @@ boxes are half-open `(x_min, y_min, x_max, y_max)`.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -71,7 +72,7 @@ class Study:
         """The frame that is screened: the first."""
         return self.frames[0]
 
-    @property
+    @cached_property
     def pixel_hash(self) -> str:
         """Salted hash of the pixels that are screened: tells whether an image was used, not what it shows."""
         salted = b"fivefold-pixels" + np.ascontiguousarray(self.frame.pixels).tobytes()

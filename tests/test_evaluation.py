@@ -1,6 +1,7 @@
 """Measuring an installed model: only answers that are held-out count, and the numbers are those of other libraries."""
 
 import csv
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -77,7 +78,7 @@ def test_case_with_an_out_of_fold_answer_gets_that_one(load: Any, phantom: Study
     model, excluded = load([(known, 0)], {phantom.pixel_hash: (0.1, 0.2, 0.7)}), Counter[str]()
     (answer,) = answer_cases(model, [known], excluded, {})
     assert (answer.probabilities, answer.source) == ((0.1, 0.2, 0.7), OUT_OF_FOLD)
-    assert answer.case is known
+    assert (answer.case, answer.patient, answer.pixel_hash) == (known.case_id, known.patient, known.study.pixel_hash)
     assert not excluded
 
 
@@ -196,23 +197,20 @@ def answered(n: int, copies: int = 1, patients: int | None = None, seed: int = 0
         for copy in range(copies):
             name = f"patient {index if patients is None else index * copies + copy}"
             own = LabelledCase(f"{index}-{copy}", name, tiny_study(0), float(target), **facts)
-            answers.append(Answer(own, tuple(float(value) for value in row.round(6)), BY_MODEL, None))
+            answers.append(Answer.to(own, tuple(float(value) for value in row.round(6)), BY_MODEL))
     return answers
 
 
 def test_numbers_are_those_of_scikit_learn_and_scipy() -> None:
     answers = answered(60)
     rng = np.random.default_rng(1)
-    answers = [
-        replace(own, case=replace(own.case, reference=200 - 50 * own.case.target + float(rng.normal(0, 30))))
-        for own in answers
-    ]
-    truth = np.array([int(own.case.target) for own in answers])
+    answers = [replace(own, reference=200 - 50 * own.target + float(rng.normal(0, 30))) for own in answers]
+    truth = np.array([int(own.target) for own in answers])
     rows = np.array([own.probabilities for own in answers])
     rows = rows / rows.sum(axis=1, keepdims=True)
     graded = rows.argmax(axis=1)
     found = measure(MANIFEST, answers, {})
-    references = [own.case.reference for own in answers]
+    references = [own.reference for own in answers]
     wanted = {
         "accuracy": np.mean(truth == graded),
         "weighted_kappa": cohen_kappa_score(truth, graded, weights="quadratic"),
@@ -265,12 +263,12 @@ def test_copies_of_a_patient_tell_nothing_new() -> None:
 
 def test_reference_of_some_cases_only_gives_no_correlation() -> None:
     answers = answered(12, reference=100.0)
-    answers[3] = replace(answers[3], case=replace(answers[3].case, reference=None))
+    answers[3] = replace(answers[3], reference=None)
     assert "spearman" not in measure(MANIFEST, answers, {})["metrics"]
 
 
 def test_class_without_a_case_leaves_its_figures_empty() -> None:
-    answers = [own for own in answered(30) if own.case.target < 2]
+    answers = [own for own in answered(30) if own.target < 2]
     found = measure(MANIFEST, answers, {})
     assert found["metrics"]["macro_auroc"] is None
     assert set(found["operating_points"]) == {"below_normal"}
@@ -282,7 +280,7 @@ def test_binary_model_is_measured_as_two_grades() -> None:
     scores = rng.uniform(0, 1, 40).round(6)
     truth = (rng.uniform(0, 1, 40) < scores).astype(int)
     answers = [
-        Answer(LabelledCase(f"{k}", f"{k}", tiny_study(0), float(t)), (float(p),), BY_MODEL, None)
+        Answer.to(LabelledCase(f"{k}", f"{k}", tiny_study(0), float(t)), (float(p),), BY_MODEL)
         for k, (p, t) in enumerate(zip(scores, truth, strict=True))
     ]
     found = measure(manifest, answers, {})
@@ -300,7 +298,7 @@ def test_no_case_is_no_result() -> None:
 def test_table_of_cases_has_a_row_a_case(tmp_path: Path) -> None:
     answers = answered(3)
     answers[1] = replace(answers[1], source=OUT_OF_FOLD, region_error_mm=3.14159)
-    answers[2] = replace(answers[2], case=replace(answers[2].case, reference=142.5))
+    answers[2] = replace(answers[2], reference=142.5)
     write_cases(tmp_path / "cases.csv", MANIFEST, answers)
     with (tmp_path / "cases.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -321,3 +319,24 @@ def test_one_bad_case_does_not_end_the_evaluation(phantom: Study, tmp_path: Path
     model, excluded = replace(pair_model(network, folder), manifest=read_manifest(folder)), Counter[str]()
     assert answer_cases(model, [case(phantom, "A")], excluded, {}) == []
     assert excluded == {"E_NONFINITE": 1}
+
+
+def test_images_are_let_go_once_they_are_answered(load: Any) -> None:
+    """Ten thousand of them would not fit into memory."""
+    studies = [tiny_study(20 + index) for index in range(6)]
+    row = (0.2, 0.3, 0.5)
+    training = [(case(own, f"patient {index}"), 0) for index, own in enumerate(studies)]
+    model = load(training, {own.pixel_hash: row for own in studies})
+    del studies, training
+    born: list[weakref.ref[Study]] = []
+
+    def cases() -> Iterator[LabelledCase]:
+        for index in range(6):
+            own = case(tiny_study(20 + index), f"patient {index}")
+            born.append(weakref.ref(own.study))
+            yield own
+            del own
+            assert sum(ref() is not None for ref in born) <= 1
+
+    assert len(answer_cases(model, cases(), Counter(), {})) == 6
+    assert all(ref() is None for ref in born)

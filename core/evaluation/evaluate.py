@@ -35,18 +35,30 @@ DIGITS = 4
 
 @dataclass(frozen=True)
 class Answer:
-    """One case with its answer.
+    """One case with its answer, without its image: ten thousand of them fit into memory.
 
     Attributes:
+        case, patient, target, reference: See `LabelledCase`.
+        pixel_hash: Of the image.
         probabilities: One a label of the manifest.
         source: BY_MODEL, BY_FOLD or OUT_OF_FOLD.
         region_error_mm: Distance of the automatic region from the labelled centre; None where none is labelled.
     """
 
-    case: LabelledCase
+    case: str
+    patient: str
+    pixel_hash: str
+    target: float
+    reference: float | None
     probabilities: tuple[float, ...]
     source: str
     region_error_mm: float | None
+
+    @classmethod
+    def to(cls, case: LabelledCase, probabilities: tuple[float, ...], source: str) -> "Answer":
+        """The answer to a case."""
+        facts = (case.case_id, case.patient, case.study.pixel_hash, case.target, case.reference)
+        return cls(*facts, probabilities, source, _region_error(case))
 
 
 def answer_cases(
@@ -81,7 +93,7 @@ def answer_cases(
         else:
             given, source = _screened(journal, model, case, excluded), BY_MODEL
         if given is not None:
-            answers.append(Answer(case, given, source, _region_error(case)))
+            answers.append(Answer.to(case, given, source))
     return answers
 
 
@@ -124,8 +136,8 @@ def measure(manifest: Manifest, answers: list[Answer], excluded: Mapping[str, in
     """
     if not answers:
         raise UsageError(f"no case could be counted; left out: {dict(excluded)}")
-    targets = np.array([answer.case.target for answer in answers])
-    subjects = np.array([answer.case.patient for answer in answers])
+    targets = np.array([answer.target for answer in answers])
+    subjects = np.array([answer.patient for answer in answers])
     given = np.array([answer.probabilities for answer in answers])
     probabilities = given if given.shape[1] > 1 else np.hstack([1 - given, given])
     probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)  # stored with six digits
@@ -159,7 +171,7 @@ def _measured_reference(
 ) -> dict[str, Interval | None]:
     """Agreement with a measured value that falls as the grade rises, and of the region with the labelled centre."""
     found: dict[str, Interval | None] = {}
-    references = [answer.case.reference for answer in answers]
+    references = [answer.reference for answer in answers]
     if all(reference is not None for reference in references):
         found["spearman"] = severity_interval(probabilities, np.array(references, np.float64), subjects)
     errors = [answer.region_error_mm for answer in answers if answer.region_error_mm is not None]
@@ -194,8 +206,8 @@ def write_cases(path: Path, manifest: Manifest, answers: list[Answer]) -> None:
         facts = ("scored_by", "region_error_mm", "statement")
         table.writerow(["case", "patient", "pixel_hash", "label", "reference", *names, *facts])
         for answer in answers:
-            case, error = answer.case, answer.region_error_mm
-            row: list[object] = [case.case_id, case.patient, case.study.pixel_hash, int(case.target)]
-            row.append("" if case.reference is None else case.reference)
+            error = answer.region_error_mm
+            row: list[object] = [answer.case, answer.patient, answer.pixel_hash, int(answer.target)]
+            row.append("" if answer.reference is None else answer.reference)
             row += [round(value, 6) for value in answer.probabilities]
             table.writerow([*row, answer.source, "" if error is None else round(error, 2), manifest.statement])
