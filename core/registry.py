@@ -65,13 +65,13 @@ def model_folders(task_id: str, root: Path = WEIGHTS) -> list[Path]:
     return sorted(folders, key=lambda folder: (places.get(folder.name, len(known)), folder.name))
 
 
-def default_manifest(task_id: str, root: Path = WEIGHTS) -> "Manifest | None":
-    """Manifest of the first installed model of a task, or None without one.
+def manifest_of(task_id: str, model: str | None = None, root: Path = WEIGHTS) -> "Manifest | None":
+    """Manifest of an installed model of a task, of the first one without a name; None where it is not installed.
 
     Raises:
         WeightsError: The manifest is there and wrong.
     """
     from core.manifest import read_manifest
 
-    folders = model_folders(task_id, root)
+    folders = [folder for folder in model_folders(task_id, root) if model in (None, folder.name)]
     return read_manifest(folders[0]) if folders else None

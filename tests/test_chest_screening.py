@@ -365,6 +365,6 @@ def test_installed_models_do_not_count_the_auxiliary_network(weights: Path) -> N
     assert [folder.name for folder in registry.model_folders("chest_lesions", weights)] == [
         "fasterrcnn_mobilenet_v3_large_320_fpn"
     ]
-    manifest = registry.default_manifest("chest_lesions", weights)
+    manifest = registry.manifest_of("chest_lesions", root=weights)
     assert isinstance(manifest, Manifest)
     assert set(manifest.auxiliary) == {"heart_lung"}

@@ -225,7 +225,7 @@ def test_a_redrawn_region_is_examined() -> None:
 
 
 def test_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "default_manifest", lambda task_id: None)
+    monkeypatch.setattr(registry, "manifest_of", lambda task_id, model=None: None)
     assert says(open_page(), "No weights installed")
     assert says(open_page(TASK), "No weights are installed for this task")
 

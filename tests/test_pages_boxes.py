@@ -35,9 +35,11 @@ TASK = registry.task(TASK_ID)
 
 def install(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
     """As if these weights lay in the folder of the chest task."""
-    read = registry.default_manifest
+    read = registry.manifest_of
     monkeypatch.setattr(
-        registry, "default_manifest", lambda task_id: model.manifest if task_id == TASK_ID else read(task_id)
+        registry,
+        "manifest_of",
+        lambda task_id, name=None: model.manifest if task_id == TASK_ID else read(task_id, name),
     )
     monkeypatch.setattr(screening, "load", lambda task_id, model_id=None: model)
 
@@ -68,7 +70,7 @@ def open_chest(**state: Any) -> AppTest:
 def test_no_weights(language: str) -> None:
     app = open_page(TASK_ID, language=language)
     assert says(app, TASK.title, language)
-    if registry.default_manifest(TASK_ID) is None:
+    if registry.manifest_of(TASK_ID) is None:
         assert says(app, "No weights are installed for this task", language)
 
 

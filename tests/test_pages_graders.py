@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from core.i18n import LANGUAGES, Translator
 from core.io.phantom_file import write_dicom
 from core.io.phantom_matlab import write_matlab
-from core.registry import default_manifest, task
+from core.registry import manifest_of, task
 from core.tasks.ct_osteoporosis import phantom as ct
 from core.tasks.knee_djd import phantom as knee
 
@@ -38,7 +38,7 @@ def grades(app: AppTest, task_id: str) -> list[int]:
 def test_first_sample_is_graded_without_a_click(task_id: str, language: str) -> None:
     app = open_page(task_id, language=language)
     assert len(headlines(app)) == (2 if task_id == KNEE else 1)
-    manifest = default_manifest(task_id)
+    manifest = manifest_of(task_id)
     assert manifest is not None
     assert says(app, manifest.statement, language)
 
@@ -82,7 +82,7 @@ def test_tabs(task_id: str, tab: int, said: str) -> None:
 @pytest.mark.parametrize("task_id", [CT, KNEE])
 def test_operating_point_changes_the_question_not_the_grade(task_id: str) -> None:
     app = open_page(task_id)
-    manifest = default_manifest(task_id)
+    manifest = manifest_of(task_id)
     assert manifest is not None
     before = grades(app, task_id)
     questions = set()

@@ -87,7 +87,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Mode
         (folder / "manifest.json").write_text(dump_manifest(manifest))
         models[name] = Model(manifest, ByGreen(limit), torch.device("cpu"), folder)
     monkeypatch.setattr(registry, "model_folders", lambda task, root=None: [model.folder for model in models.values()])
-    monkeypatch.setattr(registry, "default_manifest", lambda task: models["first"].manifest)
+    monkeypatch.setattr(registry, "manifest_of", lambda task, model=None: models[model or "first"].manifest)
     monkeypatch.setattr(screening, "load", lambda task, name="first": models[name])
     monkeypatch.setattr(phantoms, "make_time_points", partial(phantoms.make_time_points, size=SIZE))
     monkeypatch.setattr(screening, "screen", screen_once)

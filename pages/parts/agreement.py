@@ -9,7 +9,7 @@ from core import registry
 from core.errors import ScreeningError
 from core.figures.style import number
 from core.imaging.agreement_map import BOTH, FIRST_ONLY, SECOND_ONLY, swatch_png
-from core.manifest import Manifest, read_manifest
+from core.manifest import Manifest
 from core.metrics.agreement_masks import overlap
 from core.records import ScreeningResult
 from core.task import Task
@@ -17,7 +17,7 @@ from pages.parts.errors import show_error
 from pages.parts.frame import network_name
 from pages.parts.method import show_rows
 from pages.parts.picture import agreement_picture
-from pages.parts.road import confirm, installed_manifest, read_choices, screen_once
+from pages.parts.road import confirm, read_choices, screen_once
 from pages.parts.source import Chosen
 from pages.parts.viewer import read_look
 from pages.parts.words import t
@@ -31,7 +31,8 @@ def show_agreement(task: Task, result: ScreeningResult) -> None:
         result: Shows a score.
     """
     st.markdown(f"#### {t('Agreement of two networks')}")
-    names = [folder.name for folder in registry.model_folders(task.id)[1:]]  # the page shows the first
+    shown = result.provenance.model
+    names = [folder.name for folder in registry.model_folders(task.id) if folder.name != shown]
     if not names:
         st.markdown(
             t("A second network can be installed with the train command; this place then shows where both agree:")
@@ -44,22 +45,20 @@ def show_agreement(task: Task, result: ScreeningResult) -> None:
     if name is None:
         return
     try:
-        first, second = installed_manifest(task.id), _manifest(task, name)
+        first, second = (registry.manifest_of(task.id, model) for model in (shown, name))
+        assert first is not None, "a result of a model that is not installed"
+        assert second is not None, "a model that was just listed"
         with st.spinner(t("Screening with the second network ..."), show_time=True):
             other = _screen(second, name, result)
     except ScreeningError as error:
         show_error(error)
         return
-    if first is not None and other.gate.shows_score:
+    if other.gate.shows_score:
         _show_maps(task, _names(first, second), result, other)
     else:
         _show_reasons(task, other)
     if second.statement:
         st.caption(f"{network_name(second)} · {t(second.statement)}")
-
-
-def _manifest(task: Task, name: str) -> Manifest:
-    return read_manifest(next(folder for folder in registry.model_folders(task.id) if folder.name == name))
 
 
 def _names(first: Manifest, second: Manifest) -> tuple[str, str]:

@@ -46,7 +46,7 @@ def _show_card(task: Task) -> None:
     st.caption(t(task.image_kind))
     st.markdown(t(task.question))
     try:
-        manifest = registry.default_manifest(task.id)
+        manifest = registry.manifest_of(task.id)
     except WeightsError as error:
         st.badge(t(error.message.what), icon=":material/error:", color="red")
         manifest = None

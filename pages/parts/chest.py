@@ -19,6 +19,7 @@ from pages.parts.chest_panel import show_panel
 from pages.parts.errors import show_error
 from pages.parts.frame import label_name
 from pages.parts.picture import boxes_picture
+from pages.parts.road import installed_manifest
 from pages.parts.task_page import show_task
 from pages.parts.thresholds import moved
 from pages.parts.view import TaskView
@@ -89,7 +90,7 @@ def show_boxes(study: Study | None, result: ScreeningResult | None) -> None:
 
 def _manifest() -> Manifest | None:
     try:
-        return registry.default_manifest(TASK_ID)
+        return installed_manifest(TASK_ID)
     except WeightsError as error:
         show_error(error)
         return None

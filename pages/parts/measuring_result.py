@@ -28,7 +28,6 @@ from pages.parts.measuring_adopt import show_adopt
 from pages.parts.measuring_cases import show_cases
 from pages.parts.measuring_export import show_export
 from pages.parts.method import show_rows
-from pages.parts.road import installed_manifest
 from pages.parts.words import literal, t, translator
 
 _DIGITS = 3
@@ -57,7 +56,7 @@ class Measured:
 
 def show_result(evaluation: Evaluation) -> None:
     """Everything."""
-    manifest = installed_manifest(evaluation.plan.task)
+    manifest = registry.manifest_of(evaluation.plan.task, evaluation.plan.model)
     if manifest is None:
         raise UsageError("the model is not installed any more")
     task = registry.task(manifest.task)

@@ -176,9 +176,18 @@ def _results(task_id: str) -> dict[Key, ScreeningResult]:
 
 
 def installed_manifest(task_id: str) -> Manifest | None:
-    """Manifest of the task's model, None without weights; read anew each run, so that new weights show at once.
+    """Manifest of the model that was chosen on the task's page, else of the first; None without weights.
+
+    Read anew each run, so that new weights show at once.
 
     Raises:
         WeightsError: The manifest is there and wrong.
     """
-    return registry.default_manifest(task_id)
+    chosen = st.session_state.get(model_key(task_id))
+    names = [folder.name for folder in registry.model_folders(task_id)]
+    return registry.manifest_of(task_id, chosen if chosen in names else None)
+
+
+def model_key(task_id: str) -> str:
+    """Of the widget that chooses among the installed models of a task."""
+    return f"{task_id}.model"

@@ -18,6 +18,7 @@ from pages.parts.road import (
     forget_patient,
     installed_manifest,
     is_kept,
+    model_key,
     patient_once,
     read_choices,
     screen_once,
@@ -70,6 +71,14 @@ def _show_header(task: Task, manifest: Manifest | None) -> None:
         st.caption(" · ".join(facts), width="content")
         if manifest is not None:
             show_badge(manifest, in_full=True)
+    _choose_model(task)
+
+
+def _choose_model(task: Task) -> None:
+    """Which of several installed models answers; nothing is asked where there is one."""
+    names = [folder.name for folder in registry.model_folders(task.id)]
+    if len(names) > 1:
+        st.selectbox(t("Model"), names, key=model_key(task.id), persist_state="session", width=360)
 
 
 def _show_no_weights(task: Task) -> None:
@@ -121,7 +130,8 @@ def _show_patient(task: Task, manifest: Manifest, chosen: Chosen, choices: Choic
     from core import screening
 
     try:
-        patient = patient_once(manifest, chosen, choices, shown, screening.screen_slices, screening.load(manifest.task))
+        model = screening.load(manifest.task, manifest.model)
+        patient = patient_once(manifest, chosen, choices, shown, screening.screen_slices, model)
     except ScreeningError as error:
         show_error(error)
     else:
@@ -131,5 +141,5 @@ def _show_patient(task: Task, manifest: Manifest, chosen: Chosen, choices: Choic
 def _screen(manifest: Manifest, chosen: Chosen, choices: Choices) -> ScreeningResult:
     from core import screening  # loads torch: not before the page stands
 
-    model = replace(screening.load(manifest.task), manifest=manifest)
+    model = replace(screening.load(manifest.task, manifest.model), manifest=manifest)
     return screen_once(manifest, chosen, choices, screening.screen, model)

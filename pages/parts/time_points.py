@@ -111,7 +111,7 @@ def _screen_all(manifest: Manifest, photographs: Sequence[_Photograph]) -> list[
     if todo:
         from core import screening  # torch is loaded by now, except where no image is chosen above
 
-        model = screening.load(manifest.task)
+        model = screening.load(manifest.task, manifest.model)
         bar, started = st.progress(0.0), time.perf_counter()
         for done, (key, photograph) in enumerate(todo):
             bar.progress(done / len(todo), _progress(done, len(todo), time.perf_counter() - started))
