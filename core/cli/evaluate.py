@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # loads torch
 
     Folds = Mapping[int, Model]
 
+_TABLES = ("truth.csv", "boxes.csv", "index.csv")  # in the folder of images, where no table is named
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
@@ -122,7 +124,7 @@ def _evaluate(model: "Model", options: argparse.Namespace, progress: Progress) -
     else:
         cases = registry.part(options.task, "data").evaluation_cases(options.data, options.labels, excluded)
         measured = {"segmenter": _masks, "detector": _boxes}.get(registry.task(options.task).kind, _cases)
-        told = _told(cases, progress, _n_rows(options.labels), len(journal))
+        told = _told(cases, progress, _n_cases(model, options.labels), len(journal))
         found = measured(model, told, excluded, fold_models, options.out, journal)
     _report(found, options)
     journal.finish()
@@ -137,6 +139,7 @@ def _evaluate(model: "Model", options: argparse.Namespace, progress: Progress) -
 
 def _told(cases: Iterable[LabelledCase], progress: Progress, total: int, first: int) -> Iterator[LabelledCase]:
     """The cases, counted on the way; the last one given, what follows is measuring."""
+    first = min(first, total)
     progress.step(first, total, "answering")
     for done, case in enumerate(cases):
         progress.step(max(done, first), total)
@@ -144,12 +147,13 @@ def _told(cases: Iterable[LabelledCase], progress: Progress, total: int, first: 
     progress.step(total, total, "measuring")
 
 
-def _n_rows(labels: Path | None) -> int:
-    """Rows of a table of labels; 0 where it is none."""
-    if labels is None or labels.suffix.lower() != ".csv":
+def _n_cases(model: "Model", labels: Path | None) -> int:
+    """Cases of a table of labels, for the progress: its rows, of boxes its films; 0 where it is none."""
+    if labels is None or labels.suffix.lower() != ".csv" or not labels.is_file():
         return 0
     with labels.open("rb") as file:
-        return max(0, sum(1 for line in file if line.strip()) - 1)
+        rows = [line.partition(b",")[0] for line in file if line.strip()][1:]
+    return len(set(rows) if registry.task(model.manifest.task).kind == "detector" else rows)
 
 
 def _journal(model: "Model", options: argparse.Namespace) -> Journal:
@@ -158,10 +162,16 @@ def _journal(model: "Model", options: argparse.Namespace) -> Journal:
         "task": options.task,
         "weights": model.manifest.weights.sha256,
         "data": str(options.data.resolve()),
-        "labels": file_sha256(options.labels) if options.labels and options.labels.is_file() else str(options.labels),
+        "labels": _labels_sha256(options),
         "runs": str(options.runs.resolve()) if options.runs else "",
     }
     return Journal(options.out / JOURNAL if options.out else None, about)
+
+
+def _labels_sha256(options: argparse.Namespace) -> list[str]:
+    """Of the tables that may say what the cases are."""
+    tables = [options.labels] if options.labels else [options.data / name for name in _TABLES]
+    return [file_sha256(table) if table.is_file() else str(table) for table in tables]
 
 
 def _report(found: dict[str, Any], options: argparse.Namespace) -> None:

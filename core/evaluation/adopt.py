@@ -38,12 +38,14 @@ def adopt_point(folder: Path, question: Question, threshold: float, by: str, dat
         The manifest that is now in force.
 
     Raises:
-        UsageError: Nobody is named, a class has no case, or the folder cannot be written to.
+        UsageError: Nobody is named, the model lacks the label, a class has no case, or the folder cannot be written to.
     """
     by = " ".join(by.split())[:MAX_NAME]
     if not by:
         raise UsageError("an operating point that nobody answers for")
     shipped, local = read_shipped_manifest(folder), read_local_changes(folder)
+    if question.label not in shipped.labels:
+        raise UsageError("an operating point of a label that the model does not have")
     if local is not None and local.weights_sha256 != shipped.weights.sha256:
         local = None  # of earlier weights: a threshold belongs to one sha256
     number = len(local.changes) + 1 if local else 1

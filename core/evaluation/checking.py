@@ -5,6 +5,8 @@ of every image by the hash of its pixels (`files.json`).
 """
 
 import json
+import os
+import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -12,11 +14,11 @@ from typing import Any
 
 from core import registry
 from core.engine.loader import Model
-from core.errors import ScreeningError
-from core.evaluation.file_index import index_folder
+from core.errors import ScreeningError, TableError
+from core.evaluation.file_index import FileIndex, index_folder
 from core.evaluation.known import Known
-from core.evaluation.located import located_rows
-from core.evaluation.mapped_table import apply_mapping
+from core.evaluation.located import label_bytes, located_rows
+from core.evaluation.mapped_table import COLUMNS, apply_mapping
 from core.evaluation.mapping import TableMapping
 from core.evaluation.precheck import check
 from core.evaluation.suggestion import suggest
@@ -29,6 +31,7 @@ from core.io.weights_file import write_atomically
 from core.screening import screen
 
 CHECK, TRUTH, FILES, UNPACKED, INDEX = "check.json", "truth.csv", "files.json", "images", "index.jsonl"
+_PARTLY = "images.part"
 _TIMED = 3  # images that are screened to tell how long all will take
 
 
@@ -58,33 +61,46 @@ def check_evaluation(
     if task.kind in ("detector", "segmenter"):
         columns, rows, found = located_rows(task.id, labels, index)
     else:
-        table = shared_reader().read_table(labels.read_bytes())
-        chosen = TableMapping.from_json(mapping.read_bytes()) if mapping else suggest(table, task.id)
+        table = shared_reader().read_table(label_bytes(labels))
+        chosen = _mapping(mapping) if mapping else suggest(table, task.id)
         known = Known(model)
         mapped = apply_mapping(chosen, table, index, sorted(known.folds))
-        rows, columns = list(mapped.rows), tuple(mapped.rows[0]) if mapped.rows else ("file", "label")
+        rows, columns = list(mapped.rows), COLUMNS
         found = asdict(check(task.id, table, index, mapped, known)) | {"mapping": chosen.model_dump(mode="json")}
     progress.step(0, 0, phase="loading")
     found |= _trial(model, folder, rows)
     write_atomically(out / TRUTH, csv_bytes(columns, [[row.get(name, "") for name in columns] for row in rows]))
-    groups = {row["file"]: row.get("group", "") for row in rows}
-    facts = {
-        own.pixel_hash: {"file": own.file, "name": own.name, "group": groups.get(own.file, "")}
-        for own in index.files
-        if own.pixel_hash
-    }
-    write_atomically(out / FILES, json.dumps(facts).encode())
+    write_atomically(out / FILES, json.dumps(_facts(index, rows)).encode())
     write_atomically(out / CHECK, json.dumps(found, indent=1, ensure_ascii=False).encode())
     return found
+
+
+def _facts(index: FileIndex, rows: list[dict[str, str]]) -> dict[str, dict[str, str]]:
+    """File, name and group of every image by the hash of its pixels; of two files with the same pixels that with a row."""
+    groups = {row["file"]: row.get("group", "") for row in rows}
+    return {
+        own.pixel_hash: {"file": own.file, "name": own.name, "group": groups.get(own.file, "")}
+        for own in sorted(index.files, key=lambda own: own.file in groups)
+        if own.pixel_hash
+    }
+
+
+def _mapping(path: Path) -> TableMapping:
+    try:
+        return TableMapping.from_json(path.read_bytes())
+    except OSError as error:
+        raise TableError("E_MAPPING", "the file of columns cannot be opened") from error
 
 
 def _folder(data: Path, out: Path, progress: Progress) -> Path:
     if data.is_dir():
         return data
-    folder = out / UNPACKED
+    folder, partly = out / UNPACKED, out / _PARTLY
     if not folder.is_dir():
         progress.step(0, phase="unpacking")
-        unpack_zip(data, folder)
+        shutil.rmtree(partly, ignore_errors=True)  # of a run that was killed meanwhile
+        unpack_zip(data, partly)
+        os.replace(partly, folder)
     return folder
 
 

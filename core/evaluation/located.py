@@ -1,14 +1,14 @@
 """Labels that are places, boxes or masks, laid on an index of images: their file names become those of the folder."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from core import registry
-from core.errors import TableError
-from core.evaluation.file_index import FileIndex
-from core.evaluation.mapped_table import AMBIGUOUS, NO_IMAGE, NO_ROW, UNREADABLE, FileNames
+from core.errors import TableError, UsageError
+from core.evaluation.file_index import FileIndex, IndexedFile
+from core.evaluation.mapped_table import AMBIGUOUS, CONTRADICTION, NO_IMAGE, NO_ROW, REPEATED, UNREADABLE, FileNames
 from core.i18n import mark
 from core.io.reader import shared_reader
 
@@ -37,9 +37,10 @@ def located_rows(task: str, labels: Path, index: FileIndex) -> tuple[tuple[str, 
         columns, n_rows, rows = _masks(labels, names, dropped)
     else:
         columns, n_rows, rows = _boxes(task, labels, names, dropped)
-    used = {row["file"] for row in rows} | {row.get("mask", "") for row in rows}
-    dropped[NO_ROW] += sum(own.error is None and own.file not in used for own in index.files)
+    dropped[NO_ROW] += sum(own.error is None and place not in names.used for place, own in enumerate(index.files))
     images = {row["file"] for row in rows}
+    patients = {own.file: own.keys.get("patient") or own.file for own in index.files}
+    labelled = {(row["file"], row.get("label")) for row in rows}  # two boxes of one label are one case
     return (
         columns,
         rows,
@@ -49,8 +50,8 @@ def located_rows(task: str, labels: Path, index: FileIndex) -> tuple[tuple[str, 
             "n_rows": n_rows,
             "n_files": len(index.files),
             "n_cases": len(images),
-            "n_patients": len({row.get("patient") or row["file"] for row in rows}),
-            "classes": dict(sorted(Counter(row["label"] for row in rows if row.get("label")).items())),
+            "n_patients": len({row.get("patient") or patients[row["file"]] for row in rows}),
+            "classes": dict(sorted(Counter(label for _, label in labelled if label).items())),
             "groups": dict(sorted(Counter(row["group"] for row in rows if row.get("group")).items())),
             "dropped": dict(+dropped),
             "unreadable": _unreadable(index),
@@ -59,15 +60,21 @@ def located_rows(task: str, labels: Path, index: FileIndex) -> tuple[tuple[str, 
 
 
 class _Names:
-    """Names of a table to names of the folder."""
+    """Names of a table to files of the folder.
+
+    Attributes:
+        used: Places in the index that a name may mean.
+    """
 
     def __init__(self, index: FileIndex) -> None:
         self._files = index.files
         self._names = FileNames([own.name for own in index.files])
+        self.used: set[int] = set()
 
-    def find(self, text: str, dropped: Counter[str], missing: str = NO_IMAGE) -> str | None:
-        """The file below the folder, None where it cannot be told or read."""
+    def find(self, text: str, dropped: Counter[str], missing: str = NO_IMAGE) -> IndexedFile | None:
+        """The file, None where it cannot be told or read."""
         places = self._names.find(text) if text else []
+        self.used.update(places)
         if len(places) != 1:
             dropped[AMBIGUOUS if places else missing] += 1
             return None
@@ -75,39 +82,59 @@ class _Names:
         if own.error is not None:
             dropped[UNREADABLE] += 1
             return None
-        return own.file
+        return own
 
 
 def _masks(labels: Path, names: _Names, dropped: Counter[str]) -> tuple[tuple[str, ...], int, list[Row]]:
-    table = shared_reader().read_table(labels.read_bytes())
+    table = shared_reader().read_table(label_bytes(labels))
     by_name = {column.casefold(): column for column in table.columns}
     if missing := [name for name in ("file", "mask") if name not in by_name]:
         raise TableError("E_MAPPING", f"the table has no column {', '.join(missing)}")
-    rows = []
+    found: dict[str, list[Row]] = defaultdict(list)
     for given in table.rows:
         row = {name: given[by_name[name]] if name in by_name else "" for name in _MASK_COLUMNS}
-        file = names.find(row["file"], dropped)
-        mask = names.find(row["mask"], dropped, NO_MASK) if row["mask"] and file else ""
-        if file is not None and mask is not None:
-            rows.append(row | {"file": file, "mask": mask})
+        own = names.find(row["file"], dropped)
+        mask = names.find(row["mask"], dropped, NO_MASK) if own and row["mask"] else None
+        if own is not None and (mask is not None or not row["mask"]):
+            patient = row["patient"] or own.keys.get("patient", "")
+            found[own.file].append(row | {"file": own.file, "mask": mask.file if mask else "", "patient": patient})
+    rows = []
+    for same in found.values():
+        if len({row["mask"] for row in same}) > 1:
+            dropped[CONTRADICTION] += len(same)
+        else:
+            dropped[REPEATED] += len(same) - 1
+            rows.append(same[0])
     return _MASK_COLUMNS, len(table.rows), rows
 
 
 def _boxes(task: str, labels: Path, names: _Names, dropped: Counter[str]) -> tuple[tuple[str, ...], int, list[Row]]:
     readers = registry.part(task, "readers")
-    data = labels.read_bytes()
+    data = label_bytes(labels)
     table = readers.read_coco(data) if labels.suffix.lower() == ".json" else readers.read_boxes_csv(data)
     dropped.update(table.left_out)
     found = {
         name: names.find(name, dropped) for name in dict.fromkeys([*(own[0] for own in table.boxes), *table.normal])
     }
     rows = [
-        dict(zip(_BOX_COLUMNS, (file, label, *(f"{edge:g}" for edge in box)), strict=True))
+        dict(zip(_BOX_COLUMNS, (own.file, label, *map(repr, box)), strict=True))
         for name, label, box in table.boxes
-        if (file := found[name]) is not None
+        if (own := found[name]) is not None
     ]
-    rows += [{"file": file, "label": readers.NORMAL} for name in table.normal if (file := found[name]) is not None]
-    return _BOX_COLUMNS, len(table.boxes) + len(table.normal), rows
+    rows += [{"file": own.file, "label": readers.NORMAL} for name in table.normal if (own := found[name]) is not None]
+    return _BOX_COLUMNS, len(table.boxes) + len(table.normal) + sum(table.left_out.values()), rows
+
+
+def label_bytes(labels: Path) -> bytes:
+    """The table as it came.
+
+    Raises:
+        UsageError: It cannot be opened.
+    """
+    try:
+        return labels.read_bytes()
+    except OSError as error:
+        raise UsageError("the table of labels cannot be opened") from error
 
 
 def _unreadable(index: FileIndex) -> Mapping[str, Sequence[int]]:

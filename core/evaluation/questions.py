@@ -5,6 +5,7 @@ one? A detector or segmenter answers for every label whether the image holds it 
 """
 
 import csv
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from core.metrics.grading import GradingReport, grading_report
 from core.metrics.pixel_histogram import N_BINS
 
 CASES = "cases.csv"
+_MALFORMED = (OSError, LookupError, ValueError, TypeError, EOFError, csv.Error, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def read_questions(folder: Path, manifest: Manifest, groups: Mapping[str, str]) 
     read = {"segmenter": _of_masks, "detector": _of_boxes}.get(kind, _of_classes)
     try:
         common, answers = read(folder, manifest)
-    except (OSError, KeyError, ValueError) as error:
+    except _MALFORMED as error:
         raise UsageError("the folder holds no answers of this model") from error
     group = Names.of(_column([groups.get(own, "") for own in common.pixel_hashes])) if groups else None
     patient = np.unique(list(common.patients), return_inverse=True)[1].astype(np.int64)
@@ -97,7 +99,7 @@ def read_grading(folder: Path, manifest: Manifest) -> GradingReport | None:
         return None
     try:
         common, target, given = _classes(folder, manifest)
-    except (OSError, KeyError, ValueError) as error:
+    except _MALFORMED as error:
         raise UsageError("the folder holds no answers of this model") from error
     return grading_report(target, given, np.array(common.patients))
 
@@ -141,8 +143,8 @@ def _of_masks(folder: Path, manifest: Manifest) -> tuple[_Cases, _Answers]:
 
 
 def _highest(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Lower edge of the highest bin with a pixel: (n, bins) -> (n,)."""
-    return (N_BINS - 1 - (counts[:, ::-1] > 0).argmax(axis=1)) / N_BINS
+    """Lower edge of the highest bin with a pixel, 0 without one: (n, bins) -> (n,)."""
+    return np.where(counts.any(axis=1), N_BINS - 1 - (counts[:, ::-1] > 0).argmax(axis=1), 0) / N_BINS
 
 
 def _column(names: Iterable[str]) -> "pd.Series[str]":

@@ -5,6 +5,7 @@ then the process ends at once, which a Journal outlives. Files are understood by
 process ids do not.
 """
 
+import contextlib
 import json
 import os
 import threading
@@ -31,8 +32,8 @@ class State:
     Attributes:
         phase: What is being done.
         done, total: Steps; a total of 0 is not known.
-        first: Steps that an earlier run had done.
-        started: When this run began, seconds since 1970.
+        first: Steps that were done when the phase began, by an earlier run.
+        started: When the phase began, seconds since 1970.
         beat: When the file was written.
         outcome: "running", or how it ended other than well.
         code, got: Of the error, where it failed.
@@ -55,7 +56,7 @@ class State:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the pace of this run; None before it can be told."""
+        """At the pace of this phase and run; None before it can be told."""
         own = self.done - self.first
         if not self.total or own <= 0:
             return None
@@ -81,10 +82,12 @@ class Progress:
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def step(self, done: int, total: int | None = None, phase: str | None = None) -> None:
-        """So many steps are done; cheap, for the file is written by the clock."""
+        """So many steps are done; cheap, for the file is written by the clock. A named phase begins here."""
         with self._lock:
             own = self._state
-            self._state = replace(own, done=done, total=own.total if total is None else total, phase=phase or own.phase)
+            if phase is not None:
+                own = replace(own, phase=phase, first=done, started=time.time())
+            self._state = replace(own, done=done, total=own.total if total is None else total)
 
     def __enter__(self) -> Self:
         if self._folder is not None:
@@ -110,10 +113,11 @@ class Progress:
     def _beat(self) -> None:
         assert self._folder is not None
         while not self._is_over.wait(BEAT_S):
-            if (self._folder / STOP).exists():
-                self._write("stopped")
+            is_stopped = (self._folder / STOP).exists() or not self._folder.is_dir()
+            with contextlib.suppress(OSError):  # of a full disk, which must not silence a run that lives
+                self._write("stopped" if is_stopped else "running")
+            if is_stopped:
                 os._exit(EXIT_STOPPED)  # the thread at work may be deep inside a network
-            self._write("running")
 
     def _write(self, outcome: Outcome, code: str = "", got: str = "") -> None:
         assert self._folder is not None
@@ -134,3 +138,10 @@ def read_progress(folder: Path) -> State | None:
 def ask_to_stop(folder: Path) -> None:
     """The run in this folder ends within a second."""
     (folder / STOP).touch()
+
+
+def tell_killed(folder: Path) -> None:
+    """The run in this folder was killed, and its file need not grow old before it is told."""
+    state = read_progress(folder)
+    if state is not None and state.outcome == "running":
+        write_atomically(folder / FILE, json.dumps(asdict(replace(state, outcome="stopped"))).encode())

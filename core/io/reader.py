@@ -26,7 +26,8 @@ from core.io.series import Series, folder_files, read_files
 from core.records import Study
 
 _ROOT = Path(__file__).resolve().parents[2]
-_KEY = "FIVEFOLD_PSEUDONYM_KEY"
+KEY = "FIVEFOLD_PSEUDONYM_KEY"
+"""Of the environment: the secret of keyed hashes; without it every process makes its own."""
 _START_LIMIT_S = 60.0
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ class _Worker:
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         # Threads of the linear algebra library would take memory and cores that no decoder needs.
         settings = {
-            _KEY: key,
+            KEY: key,
             "PYTHONPATH": os.pathsep.join(paths),
             "OPENBLAS_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",
@@ -137,7 +138,7 @@ class Reader:
     ) -> None:
         self._memory_bytes, self._seconds = memory_bytes, seconds
         self._max_bytes, self._wait_seconds = max_bytes, wait_seconds
-        self._key = os.environ.get(_KEY) or secrets.token_hex(32)
+        self._key = os.environ.get(KEY) or secrets.token_hex(32)
         self._lock = threading.Lock()
         self._is_closed = False
         self._workers = {self._start() for _ in range(workers)}

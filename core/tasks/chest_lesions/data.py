@@ -156,7 +156,7 @@ def evaluation_cases(folder: Path, labels: Path | None, excluded: Counter[str]) 
         folder: Where the films lie.
         labels: A table (.csv), a COCO file (.json), or a folder of Pascal VOC files; see `readers`. Default: boxes.csv in the
             folder, or its hearts where it holds masks of them. A film with a box outside it is left out: its other boxes are no
-            complete truth.
+            complete truth. Without patients.csv in the folder the header tells the patient, else every film is one.
         excluded: Gets the number of entries and files left out by reason.
     """
     if labels is None and not (folder / TRUTH).is_file() and (folder / "heart").is_dir():
@@ -182,7 +182,8 @@ def _table_cases(folder: Path, labels: Path, split: str | None, excluded: Counte
             print(f"row {number}: left out, a box outside the image", file=sys.stderr)
             excluded["box outside the image"] += 1
             continue
-        yield _boxed(f"{split or 'case'}-{number:05d}", patients[row["file"]][0], study, inside)
+        patient = study.pseudonym if split is None and not (folder / PATIENTS).is_file() else None
+        yield _boxed(f"{split or 'case'}-{number:05d}", patient or patients[row["file"]][0], study, inside)
 
 
 def _read_boxes(labels: Path) -> BoxTable:
