@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.errors import UsageError
 
-FILE = "history.json"
+FILE, CHECKPOINT = "history.json", "checkpoint.json"
 TRAIN, VALIDATION = "train_", "validation_"
 
 
@@ -34,6 +34,20 @@ class History:
     def of(self, name: str) -> list[float | None]:
         """One number of every epoch, None where it was not logged."""
         return [row.get(name) for row in self.epochs]
+
+
+def read_checkpoint(folder: Path, fold: int) -> History | None:
+    """What a training that is under way has logged of a fold; None before its first epoch ended.
+
+    Args:
+        folder: Of the fold's checkpoint.
+        fold: Its number.
+    """
+    try:
+        facts = json.loads((folder / CHECKPOINT).read_bytes())
+        return History(fold, int(facts["kept_epoch"]), tuple(facts["history"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def read_history(folder: Path) -> History:
