@@ -32,7 +32,10 @@ def sections() -> dict[str, list[Entry]]:
     tasks = [Entry(task.id, t(task.title), task.icon) for task in registry.tasks().values()]
     everything = {
         t("Screen"): [Entry("home", t("Home"), "home"), *tasks],
-        t("Measure"): [Entry("evaluate", t("Evaluation"), "query_stats")],
+        t("Measure"): [
+            Entry("evaluate", t("Evaluation"), "query_stats"),
+            Entry("train", t("Training"), "model_training"),
+        ],
         t("Record"): [Entry("manual", t("User manual"), "menu_book")],
     }
     there = {title: [entry for entry in entries if has_page(entry.file)] for title, entries in everything.items()}

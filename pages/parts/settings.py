@@ -21,6 +21,7 @@ class Settings:
         series_root: Folder whose subfolders hold one series each, for pages that take a series; None offers no folders.
         evaluation_root: Folder whose subfolders hold labelled images, for the evaluation page; None offers no folders.
         evaluation_store: Where evaluations are kept while they run and for a day after.
+        training_root: Folder whose subfolders hold labelled images with labels.csv, for the training page; None offers none.
         knee_information: One line a grade of the knee page, by its id; a missing one leaves ours.
     """
 
@@ -29,6 +30,7 @@ class Settings:
     series_root: Path | None = None
     evaluation_root: Path | None = None
     evaluation_store: Path = _STORE
+    training_root: Path | None = None
     knee_information: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -47,6 +49,7 @@ def settings(file: Path = _FILE) -> Settings:
         series_root=_folder(read.get("series", {}).get("root")),
         evaluation_root=_folder(evaluation.get("root")),
         evaluation_store=_folder(evaluation.get("store")) or _STORE,
+        training_root=_folder(read.get("training", {}).get("root")),
         knee_information=lines,
     )
 

@@ -21,13 +21,18 @@ def show_training(task: Task, manifest: Manifest) -> None:
         show_error(error)
         return
     st.markdown(f"**{t('Training, epoch by epoch')}**")
+    show_history(history, f"{task.id}.training")
+    st.caption(t("Validation: the fold whose images chose the epoch, the thresholds, or both."))
+
+
+def show_history(history: History, key: str) -> None:
+    """The charts of one fold, finished or not."""
     columns = st.columns(2, gap="medium")
     for place, (title, axis, lines) in enumerate(_charts(history)):
         with columns[place % 2]:
             figure = epochs_figure(title, axis, lines, history.kept_epoch, translator(), is_dark())
             alt = epochs_alt(title, lines, history.kept_epoch, translator())
-            show_chart(figure, f"{task.id}.training.{place}", alt)
-    st.caption(t("Validation: the fold whose images chose the epoch, the thresholds, or both."))
+            show_chart(figure, f"{key}.{place}", alt)
 
 
 def _charts(history: History) -> list[tuple[str, str, dict[str, list[float | None]]]]:
