@@ -22,7 +22,7 @@ from core.services import jobs
 from core.services.evaluations import CHECK, METRICS, PLAN, TRUTH, Evaluation, Evaluations
 
 TASK, MODEL = "knee_djd", "simple_cnn_3"
-N_TIMES = 7  # the six knees are asked so often, so that a run lasts long enough to be stopped
+N_TIMES = 10  # the six knees are asked so often, so that a run lasts long enough to be stopped
 LIMIT_S, BUSY = 60.0, ("checking", "running")
 
 
