@@ -67,6 +67,8 @@ def test_nobody_and_one_class_are_refused(folder: Path) -> None:
     table = ScoreTable(np.ones(40, bool), own.table.score, own.table.patient, None, None)
     with pytest.raises(UsageError):
         adopt_point(folder, Question(own.label, {}, table, own.cases, own.pixel_hashes), 0.5, "QA", SHA)
+    with pytest.raises(UsageError, match="label"):
+        adopt_point(folder, Question("gout", {}, own.table, own.cases, own.pixel_hashes), 0.5, "QA", SHA)
     assert not (folder / LOCAL).exists()
 
 

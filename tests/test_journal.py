@@ -174,3 +174,30 @@ def test_the_command_resumes_in_its_folder(
     for one in found:
         del one["command"]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("is_named", [False, True], ids=["in the folder", "named"])
+def test_another_table_of_labels_refuses_the_answers(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_named: bool
+) -> None:
+    """Its path is the same; what it says is not."""
+    monkeypatch.setattr("core.screening.load", lambda task, name: model)
+    monkeypatch.setattr("core.tasks.chest_lesions.gate.resembles", lambda grey: None)
+    for index in range(4):
+        pixels = film(index, 0.3 + 0.05 * index).study.frame.pixels
+        Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(tmp_path / f"{index}.png")
+    labels, head = tmp_path / "boxes.csv", "file,label,x_min,y_min,x_max,y_max\n"
+    labels.write_text(head + "".join(f"{index}.png,normal,,,,\n" for index in range(4)))
+    command = ["evaluate", "chest_lesions", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    command += ["--labels", str(labels)] if is_named else []
+    with monkeypatch.context() as patch:
+        patch.setattr(box_answers, "run", killed_after(2, box_answers.run))
+        with pytest.raises(Killed):
+            main(command)
+    kept = labels.read_text()
+    labels.write_text(kept.replace("3.png,normal,,,,", "3.png,cardiac_hypertrophy,12,12,37,37"))
+    assert main(command) == 2
+    assert "of another run" in capsys.readouterr().err
+    labels.write_text(kept)
+    assert main(command) == 0
+    assert "2 answers of a stopped run are taken over" in capsys.readouterr().err

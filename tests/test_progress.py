@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import UsageError
 from core.io import progress
-from core.io.progress import EXIT_STOPPED, FILE, Progress, State, ask_to_stop, read_progress
+from core.io.progress import EXIT_STOPPED, FILE, Progress, State, ask_to_stop, read_progress, tell_killed
 
 RUN = """
 import sys, time
@@ -71,6 +71,60 @@ def test_a_killed_run_is_told_from_a_living_one_by_its_age(tmp_path: Path) -> No
     old = State("answering", 5, 10, 0, now - 10, now - progress.DEAD_AFTER_S - 1)
     assert young.is_alive
     assert not old.is_alive
+
+
+def test_a_named_phase_begins_its_own_count(tmp_path: Path) -> None:
+    with Progress(tmp_path, "loading") as told:
+        time.sleep(3 * progress.BEAT_S)
+        before = time.time()
+        told.step(40, total=100, phase="answering")  # an earlier run had answered them
+        told.step(41)
+        time.sleep(2 * progress.BEAT_S)
+        state = read_progress(tmp_path)
+    assert state is not None
+    assert (state.first, state.done) == (40, 41)
+    assert state.started >= before  # loading is no answering
+    assert state.seconds_left == pytest.approx(59 * (state.beat - state.started))
+
+
+def test_a_run_whose_folder_was_deleted_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    process = subprocess.Popen([sys.executable, "-c", RUN, str(folder)])
+    while read_progress(folder) is None:
+        time.sleep(0.05)
+    folder.rename(tmp_path / "away")
+    assert process.wait(10) == EXIT_STOPPED
+
+
+def test_a_disk_that_is_full_for_a_while_silences_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError("No space left on device")
+
+    with Progress(tmp_path, "reading") as told:
+        with monkeypatch.context() as patch:
+            patch.setattr(progress, "write_atomically", full)
+            time.sleep(3 * progress.BEAT_S)
+        told.step(7)
+        time.sleep(3 * progress.BEAT_S)
+        state = read_progress(tmp_path)
+    assert state is not None
+    assert state.done == 7
+
+
+def test_a_killed_run_is_told_at_once_where_somebody_knows(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path)])
+    while read_progress(tmp_path) is None:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    tell_killed(tmp_path)
+    state = read_progress(tmp_path)
+    assert state is not None
+    assert (state.outcome, state.is_alive, state.phase) == ("stopped", False, "answering")
+    (tmp_path / FILE).unlink()
+    tell_killed(tmp_path)
+    assert read_progress(tmp_path) is None
 
 
 def test_time_left_counts_the_pace_of_this_run_alone() -> None:

@@ -72,6 +72,8 @@ def read_questions(folder: Path, manifest: Manifest, groups: Mapping[str, str]) 
         common, answers = read(folder, manifest)
     except _MALFORMED as error:
         raise UsageError("the folder holds no answers of this model") from error
+    if not common.cases:
+        raise UsageError("the folder holds no answers of this model")
     group = Names.of(_column([groups.get(own, "") for own in common.pixel_hashes])) if groups else None
     patient = np.unique(list(common.patients), return_inverse=True)[1].astype(np.int64)
     return tuple(

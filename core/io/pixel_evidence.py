@@ -179,7 +179,8 @@ def read_evidence(folder: Path, sha256: str) -> PixelEvidence:
     path = folder / FILE
     if not path.is_file() or file_sha256(path) != sha256:
         raise UsageError(f"{FILE} of the weights is missing or was changed, so nothing can be called held-out")
-    with np.load(path, allow_pickle=False) as archive:
+    # From memory: numpy forgets to close a file that it cannot read.
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
         kept = dict(archive)
     older = _no_distances(*kept["n_lesions"].shape)  # a file from before the distances
     return PixelEvidence(**older | kept)
