@@ -8,7 +8,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FILE = _ROOT / ".streamlit" / "fivefold.toml"
-_STORE = _ROOT / "evaluations"
+_STORE, _TRAININGS = _ROOT / "evaluations", _ROOT / "trainings"
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Settings:
         evaluation_root: Folder whose subfolders hold labelled images, for the evaluation page; None offers no folders.
         evaluation_store: Where evaluations are kept while they run and for a day after.
         training_root: Folder whose subfolders hold labelled images with labels.csv, for the training page; None offers none.
+        training_store: Where trainings are kept.
         knee_information: One line a grade of the knee page, by its id; a missing one leaves ours.
     """
 
@@ -31,6 +32,7 @@ class Settings:
     evaluation_root: Path | None = None
     evaluation_store: Path = _STORE
     training_root: Path | None = None
+    training_store: Path = _TRAININGS
     knee_information: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -42,14 +44,15 @@ def settings(file: Path = _FILE) -> Settings:
     read = tomllib.loads(file.read_text(encoding="utf-8"))
     referral, knee = read.get("referral", {}), read.get("knee_information", {})
     lines = {str(grade): str(line) for grade, line in knee.items()}
-    evaluation = read.get("evaluation", {})
+    evaluation, training = read.get("evaluation", {}), read.get("training", {})
     return Settings(
         referral_name=str(referral.get("name", "")),
         referral_url=str(referral.get("url", "")),
         series_root=_folder(read.get("series", {}).get("root")),
         evaluation_root=_folder(evaluation.get("root")),
         evaluation_store=_folder(evaluation.get("store")) or _STORE,
-        training_root=_folder(read.get("training", {}).get("root")),
+        training_root=_folder(training.get("root")),
+        training_store=_folder(training.get("store")) or _TRAININGS,
         knee_information=lines,
     )
 

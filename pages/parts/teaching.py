@@ -4,23 +4,24 @@ from pathlib import Path
 
 import streamlit as st
 
+from core import registry
 from core.errors import MESSAGES, BusyError, ScreeningError
 from core.services.trainings import Training, Trainings
 from pages.parts.errors import show_error
 from pages.parts.menu import show_link
+from pages.parts.settings import settings
 from pages.parts.teaching_new import show_new
 from pages.parts.training import show_history
 from pages.parts.words import literal, t
 
 ADDRESS = "training"  # key of the address that holds the token
-_STORE = Path(__file__).resolve().parents[2] / "trainings"
 _EVERY_S = 2.0
 
 
 @st.cache_resource(show_spinner=False)
 def trainings() -> Trainings:
     """Of this installation."""
-    return Trainings(_STORE)
+    return Trainings(settings().training_store)
 
 
 def show_teaching() -> None:
@@ -48,7 +49,7 @@ def _show_plan(training: Training) -> None:
     plan = training.plan
     data = Path(plan.server_folder).name if plan.server_folder else t("{n} phantoms", n=f"{plan.phantoms:,}")
     facts = [
-        plan.task,
+        t(registry.task(plan.task).title),
         plan.architecture,
         literal(data),
         t("folds: {n}", n=plan.folds),

@@ -60,9 +60,8 @@ def _choose_task() -> Task:
 
 def _ask_network(task: Task) -> dict[str, Any]:
     architecture = st.selectbox(t("Network"), list(task.architectures), key=f"teaching.network.{task.id}")
-    name = st.text_input(
-        t("Name of the model"), f"{architecture}_own", max_chars=40, key=f"teaching.name.{task.id}.{architecture}"
-    )
+    key = f"teaching.name.{task.id}.{architecture}"
+    name = st.text_input(t("Name of the model"), f"{architecture}_own", max_chars=40, key=key)
     return {"architecture": str(architecture), "name": name}
 
 
