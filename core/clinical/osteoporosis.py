@@ -17,6 +17,22 @@ OSTA_WEIGHT = 0.2  # per kg and per year, Koh et al. 2001
 VALID_FROM_AGE = 50  # stands for "after menopause", which no file header tells
 
 
+NECK_BMD_MEAN, NECK_BMD_SD = 0.858, 0.120
+"""g/cm2, femoral neck of white women of 20 to 29 years in NHANES III: the reference of the WHO definition (Kanis et al., Bone
+2008;42:467)."""
+
+
+def neck_t_score(bmd: float) -> float:
+    """T-score of a bone mineral density of the femoral neck, to three decimals.
+
+    Rounding takes away what binary fractions add: 0.558 g/cm2 is -2.5 and counts as osteoporosis.
+
+    Args:
+        bmd: g/cm2, as a densitometer calibrated to NHANES III gives it.
+    """
+    return round((bmd - NECK_BMD_MEAN) / NECK_BMD_SD, 3)
+
+
 def who_class(t_score: float) -> WhoClass:
     """Class of a femoral-neck T-score after WHO: normal from -1.0 up, osteoporosis from -2.5 down, low bone mass between.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from datetime import date
 
 from pydicom.dataset import Dataset
 
@@ -74,6 +75,17 @@ def _read(data: bytes, index: int, key: bytes) -> Study:
         notes=tuple(notes + pixel_notes),
         is_phantom=header.is_phantom(dataset),
     )
+
+
+def examination_date(data: bytes) -> date | None:
+    """Day of the examination of a file that `read_dicom` read; None when the header does not tell.
+
+    Raises:
+        FileError: E_NOT_IMAGE or E_TRUNCATED.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return header.examination_date(open_dataset(data)[0])
 
 
 def _count_frames(dataset: Dataset) -> int:

@@ -127,12 +127,16 @@ def age_years(dataset: Dataset) -> float | None:
     if match:
         years = math.floor(int(match[1]) / _AGES_PER_YEAR[match[2]])
     else:
-        born = _date(dataset, "PatientBirthDate")
-        examined = next(filter(None, (_date(dataset, keyword) for keyword in _EXAMINATION_DATES)), None)
+        born, examined = _date(dataset, "PatientBirthDate"), examination_date(dataset)
         if born is None or examined is None:
             return None
         years = examined.year - born.year - ((examined.month, examined.day) < (born.month, born.day))
     return float(years) if 0 <= years <= _OLDEST_YEARS else None
+
+
+def examination_date(dataset: Dataset) -> date | None:
+    """Day of the study, else of the acquisition or of the content."""
+    return next(filter(None, (_date(dataset, keyword) for keyword in _EXAMINATION_DATES)), None)
 
 
 def _date(dataset: Dataset, keyword: str) -> date | None:

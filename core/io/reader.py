@@ -20,6 +20,7 @@ from typing import Self, TypeVar
 
 from core.errors import BusyError, FileError, UsageError
 from core.io import vocabulary, wire
+from core.io.dated import DatedStudy
 from core.io.keys import Kind, keyed_hash
 from core.io.label_table import LabelTable
 from core.io.series import Series, folder_files, read_files
@@ -170,6 +171,20 @@ class Reader:
             data,
             wire.MAX_STUDY_BYTES,
             lambda reply, body: wire.unpack_reply(reply, body, hashlib.sha256(data).hexdigest()),
+        )
+
+    def read_dated(self, data: bytes) -> DatedStudy:
+        """Read one file and the day of its examination: for curation on the command line, never for a page.
+
+        Raises:
+            FileError: The file is at fault; see MESSAGES for the codes.
+            BusyError: All processes stayed busy.
+        """
+        return self._ask(
+            {"verb": "read_dated", "frame": 0},
+            data,
+            wire.MAX_STUDY_BYTES,
+            lambda reply, body: wire.unpack_dated(reply, body, hashlib.sha256(data).hexdigest()),
         )
 
     def read_series(self, data: bytes) -> Series:

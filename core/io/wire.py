@@ -11,6 +11,7 @@ import math
 import re
 import struct
 from collections.abc import Mapping
+from datetime import date
 from typing import IO, Any, cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from core.errors import MESSAGES, FileError, ScreeningError, TableError, UsageError
 from core.io import vocabulary
+from core.io.dated import DatedStudy
 from core.io.label_table import LabelTable
 from core.records import Frame, Study
 
@@ -110,6 +112,12 @@ def pack_study(study: Study) -> tuple[Header, list[memoryview]]:
     return header, [part.data.cast("B") for part in body]
 
 
+def pack_dated(study: Study, examined: date | None) -> tuple[Header, list[memoryview]]:
+    """The reply that carries `study` and the day of its examination."""
+    header, body = pack_study(study)
+    return header | {"examined": "" if examined is None else examined.isoformat()}, body
+
+
 def pack_files(files: list[tuple[str, bytes | str]]) -> tuple[Header, list[memoryview]]:
     """The reply that carries the files of an archive; see zip_file.unpack_zip."""
     entries = [(name, content if isinstance(content, str) else len(content)) for name, content in files]
@@ -164,6 +172,20 @@ def unpack_reply(header: Header, body: bytes, file_sha256: str) -> Study:
             is_phantom=header["is_phantom"] is True,
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise WireError("malformed reply") from error
+
+
+def unpack_dated(header: Header, body: bytes, file_sha256: str) -> DatedStudy:
+    """The study in a reply, and the day of its examination.
+
+    Raises:
+        ScreeningError: The reply carries one.
+        WireError: The reply is not what a worker says.
+    """
+    study = unpack_reply(header, body, file_sha256)
+    try:
+        return DatedStudy(study, date.fromisoformat(header["examined"]) if header["examined"] else None)
+    except (KeyError, TypeError, ValueError) as error:
         raise WireError("malformed reply") from error
 
 

@@ -12,6 +12,7 @@ from typing import IO
 from core.errors import FileError, ScreeningError
 from core.io import wire
 from core.io.container import read_study
+from core.io.dicom import examination_date
 from core.io.label_table import parse_table
 from core.io.zip_file import unpack_zip
 
@@ -44,7 +45,10 @@ def _answer(request: wire.Header, data: bytes, key: bytes) -> tuple[wire.Header,
             return wire.pack_files(unpack_zip(data))
         if request["verb"] == "table":
             return wire.pack_table(parse_table(data))
-        return wire.pack_study(read_study(data, request["frame"], key))
+        study = read_study(data, request["frame"], key)
+        if request["verb"] == "read_dated":
+            return wire.pack_dated(study, examination_date(data) if study.container == "dicom" else None)
+        return wire.pack_study(study)
     except ScreeningError as error:
         return wire.pack_error(error), []
     # Codecs raise BaseExceptions too (a Rust panic is one); the text of an exception may quote the file.

@@ -9,18 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
-from xml.parsers import expat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UsageError
+from core.io.voc import VocError, parse_voc
 from core.records import Box
 from core.tasks.chest_lesions.task import TASK
 
 MAX_BYTES = 64 * 2**20  # of one table or COCO file
-MAX_XML_BYTES = 2**20
-MAX_XML_DEPTH = 16
 MAX_SIDE_PX = 100_000.0
 MIN_SIDE_PX = 2.0  # a smaller box is a slip of the mouse
 
@@ -159,11 +157,12 @@ def read_voc(files: Iterable[bytes]) -> BoxTable:
     left_out = Counter[str]()
     for data in files:
         try:
-            file, objects = _parse_voc(data)
-        except _Left as error:
+            found = parse_voc(data)
+        except VocError as error:
             left_out[str(error)] += 1
             continue
-        entries += [(file, name, corners) for name, corners in objects] or [(file, NORMAL, [])]
+        boxes = [(found.file, name, None if box is None else [*box]) for name, box in found.objects]
+        entries += boxes or [(found.file, NORMAL, [])]
     table = _table(entries, corners=True)
     return BoxTable(table.boxes, table.normal, dict(left_out + Counter(table.left_out)))
 
@@ -281,61 +280,6 @@ def _text(data: bytes) -> str:
         except UnicodeDecodeError:
             continue
     raise UsageError("a file of labels that is no text in UTF-8 or Big5")
-
-
-def _parse_voc(data: bytes) -> tuple[str, list[tuple[str, list[Any]]]]:
-    """File name, and name and corners of every object."""
-    if len(data) > MAX_XML_BYTES:
-        raise _Left("XML that is too large")
-    voc = _Voc()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = voc.refuse
-    parser.StartElementHandler, parser.EndElementHandler = voc.start, voc.end
-    parser.CharacterDataHandler = voc.text
-    try:
-        parser.Parse(data, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:
-        raise error if isinstance(error, _Left) else _Left("XML that cannot be read") from error
-    objects: list[tuple[str, list[Any]]] = []
-    for found in voc.objects:
-        corners: list[Any] = [found.get(key, "") for key in ("xmin", "ymin", "xmax", "ymax")]
-        try:
-            corners = [_number(value) - (index < 2) for index, value in enumerate(corners)]
-        except _Left:
-            corners = ["", "", "", ""]
-        objects.append((found.get("name", ""), corners))
-    return voc.file, objects
-
-
-class _Voc:
-    """What is wanted of a VOC file, gathered while it is parsed."""
-
-    def __init__(self) -> None:
-        self.file = ""
-        self.objects: list[dict[str, str]] = []
-        self._path: list[str] = []
-
-    def refuse(self, *_: object) -> None:
-        raise _Left("XML with a document type")
-
-    def start(self, tag: str, _: object) -> None:
-        self._path.append(tag)
-        if len(self._path) > MAX_XML_DEPTH:
-            raise _Left("XML that is nested too deeply")
-        if self._path[1:] == ["object"]:
-            self.objects.append({})
-
-    def end(self, _: str) -> None:
-        self._path.pop()
-
-    def text(self, data: str) -> None:
-        match self._path[1:]:
-            case ["filename"]:
-                self.file += data
-            case ["object", "name"] | ["object", "bndbox", _]:
-                key = self._path[-1]
-                self.objects[-1][key] = self.objects[-1].get(key, "") + data
 
 
 _WORDS = _words()

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from core.clinical.osteoporosis import NECK_BMD_MEAN, NECK_BMD_SD
 from core.i18n import mark
 from core.io.labelled_folder import grade, labelled, studies, truth_table
 from core.phantom import Phantom
@@ -46,7 +47,6 @@ def phantom_cases(seed: int, part: Literal["training", "test"], n: int) -> Itera
 
 
 DEXA_COLUMNS = ("PatientID", "ScanDate", "Neck_BMD", "T_score")
-BMD_MEAN, BMD_SD = 0.858, 0.120  # g/cm2, femoral neck of young women; a table with its own T-scores overrules it
 
 
 def dexa_rows(rng: np.random.Generator, patient: str, phantom: Phantom) -> list[dict[str, str]]:
@@ -65,7 +65,7 @@ def dexa_rows(rng: np.random.Generator, patient: str, phantom: Phantom) -> list[
     film = datetime.strptime(str(phantom.meta["StudyDate"]), "%Y%m%d")
 
     def row(days: float, score: float | None, name: str = patient) -> dict[str, str]:
-        values = ("", "") if score is None else (f"{BMD_MEAN + BMD_SD * score:.3f}", f"{score:.2f}")
+        values = ("", "") if score is None else (f"{NECK_BMD_MEAN + NECK_BMD_SD * score:.3f}", f"{score:.2f}")
         return dict(zip(DEXA_COLUMNS, (name, f"{film + timedelta(days=days):%Y-%m-%d}", *values), strict=True))
 
     side = int(rng.choice([-1, 1]))
