@@ -126,6 +126,11 @@ MESSAGES: dict[str, Message] = {
         mark("In the first row one name for each column, each there once."),
         mark("Correct the first row; columns are counted from the left."),
     ),
+    "E_DATABASE": Message(
+        mark("The database cannot be read."),
+        mark("The address of a database whose driver is installed, and the name of a table in it."),
+        mark("Check the address, the name of the table, the rights of the user, and that the driver is installed."),
+    ),
     "E_MAPPING": Message(
         mark("What is said about the columns of the table does not fit it."),
         mark("A column that names the image or the examination, and columns of labels that the task knows."),

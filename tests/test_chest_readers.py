@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from core.errors import UsageError
-from core.tasks.chest_lesions.marks import read_marks
 from core.io.voc import MAX_XML_BYTES
+from core.tasks.chest_lesions.marks import read_marks
 from core.tasks.chest_lesions.readers import (
     CHINESE,
     NORMAL,

@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from core import registry
 from core.errors import UsageError
 from core.io.journal import FILE as JOURNAL
 from core.io.journal import Journal
+from core.io.labelled_folder import of_split
 from core.io.progress import Progress
 from core.manifest import file_sha256
 from core.records import LabelledCase
@@ -49,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels",
         type=Path,
         metavar="CSV",
-        help="default: truth.csv, boxes.csv or index.csv in DIR, or the labels in .mat files",
+        help="default: truth.csv, boxes.csv, index.csv or labels.csv in DIR, or the labels in .mat files",
+    )
+    parser.add_argument(
+        "--split", metavar="NAME", help="only rows whose column split says so, of --labels or of labels.csv in DIR"
     )
     parser.add_argument(
         "--check",
@@ -91,9 +96,11 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("evaluate needs a task and --data, or --scores")
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-    with Progress(options.out, "loading") as progress:
+    with Progress(options.out, "loading") as progress, TemporaryDirectory() as place:
         from core.screening import load
 
+        if options.split:
+            options.labels = of_split(options.data, options.labels, options.split, Path(place))
         model = load(options.task, options.model)
         return _check(model, options, progress) if options.check else _evaluate(model, options, progress)
 

@@ -1,4 +1,8 @@
-"""Write phantoms of a task as files, with their truth in truth.csv and, for hips, a DXA table in dexa.csv."""
+"""Write phantoms of a task as files, with their truth in truth.csv and, for hips, a DXA table in dexa.csv.
+
+`phantom hospital TASK --patients N --out DIR` writes what a hospital would hand over to `curate`: films of N patients in
+DIR/dicom, a DXA table full of decoys in DIR/dexa.csv, and in DIR/truth.csv the pairs.csv that a right curation writes.
+"""
 
 import argparse
 import csv
@@ -12,12 +16,17 @@ from core.cli.options import read_options
 from core.errors import UsageError
 from core.phantom import Phantom
 
+HOSPITAL = "hospital"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("task")
+    parser.add_argument(
+        "task", nargs="+", metavar="[hospital] TASK", help="task id, after `hospital` for a whole hospital"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--n", type=int, default=10, help="number of phantom patients")
+    parser.add_argument("--patients", type=int, default=400, help="of a hospital (default 400)")
     parser.add_argument("--slices", type=int, default=1, help="slices of each patient (CT)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -31,6 +40,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the files and print their number."""
+    if options.task[0] == HOSPITAL:
+        return _hospital(options)
+    if len(options.task) > 1:
+        raise UsageError(f"one task, or {HOSPITAL} and a task")
+    (options.task,) = options.task
+    return _files(options)
+
+
+def _hospital(options: argparse.Namespace) -> int:
+    """Films, table and truth of many patients."""
+    if options.task[1:] != ["hip_osteoporosis"]:
+        raise UsageError(f"{HOSPITAL} knows hip_osteoporosis only")
+    if options.patients < 1:
+        raise UsageError("--patients must be 1 or more")
+    from core.curation.hip_hospital import write_hospital
+
+    n_films, n_pairs = write_hospital(options.out, options.patients, options.seed)
+    print(f"{n_films} films of {options.patients} phantom patients and {n_pairs} true pairs in {options.out}")
+    return 0
+
+
+def _files(options: argparse.Namespace) -> int:
     from core.io.phantom_file import patient_id
 
     if options.slices > 1 and not registry.task(options.task).takes_series:

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterable
 from dataclasses import fields
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import registry
+from core.cli import fast
 from core.cli.options import read_options
 from core.errors import UsageError
 from core.records import LabelledCase
@@ -43,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="real films with drawn findings, for training and held out (chest; default 1200 300)",
     )
     source.add_argument(
-        "--labels", type=Path, help="CSV: file, patient, label, split (train or test), laterality (optional)"
+        "--labels",
+        type=Path,
+        help="CSV: file, patient, label, split (train or test), laterality (optional); default: labels.csv in the folder of "
+        "--data, as curate writes it",
     )
     source.add_argument("--licence", default="not stated", help="terms of --data, for the card")
     source.add_argument("--data-seed", type=int, default=1, help="seed of phantoms and folds")
@@ -106,6 +110,12 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
         help="start from the weights kept in a fold's checkpoint, e.g. runs/.../fold_0",
     )
     recipe.add_argument("--seed", type=int, default=0)
+    recipe.add_argument(
+        "--fast",
+        action="store_true",
+        help=f"{fast.EPOCHS} epochs on one fold of {fast.TRAINING} cases, tested on {fast.TEST}: a few minutes on one core, "
+        "to try the road. Weights go to weights/ in the folder of --data, never to the installed ones; their card says what they are",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -115,6 +125,13 @@ def run(options: argparse.Namespace) -> int:
 
         print(write_kinds(options.data, "python -m core train image_kinds --data DIR"))
         return 0
+    if options.fast:
+        with fast.folder_of_runs(options):
+            return _train(options)
+    return _train(options)
+
+
+def _train(options: argparse.Namespace) -> int:
     task = registry.task(options.task)
     network, learn = (registry.part(task.id, name, options.auxiliary) for name in ("network", "learn"))
     options.architecture = options.architecture or network.ARCHITECTURES[0]
@@ -162,7 +179,7 @@ def _publish(
         from core.training.publish import publish
 
         data, network, learn = parts
-        metrics = publish(network, learn, data.MANIFEST, *made).metrics
+        metrics = publish(network, learn, fast.marked(data.MANIFEST) if options.fast else data.MANIFEST, *made).metrics
         if folder == registry.WEIGHTS / options.task / folder.name:
             from core.screening import load
             from core.training.golden import write_golden
@@ -201,6 +218,8 @@ def _pack(options: argparse.Namespace) -> "Pack":
         training, test, facts = data.cases(options.data), (), dict(data.FACTS)
     elif options.data:
         training, test = (data.folder_cases(options.data, options.labels, split) for split in ("train", "test"))
+        if options.fast:
+            training, test = islice(training, fast.TRAINING), islice(test, fast.TEST)
         facts = folder_facts(options.licence)
     else:
         training = data.phantom_cases(options.data_seed, "training", options.phantoms)

@@ -15,12 +15,13 @@ from core.training.pack import Pack
 
 FOLDS = 5
 HELD_OUT = -1
+REAL, PHANTOM = "real images, real labels", "phantom"
 
 
 def folder_facts(licence: str) -> dict[str, object]:
-    """What a manifest says about a hospital's own data."""
+    """What a manifest says about a hospital's own data; `collect` puts it right where they are phantoms."""
     return {
-        "kind": "real images, real labels",
+        "kind": REAL,
         "training_name": "local images, training split",
         "test_name": "local images, test split",
         "licence": licence,
@@ -30,7 +31,7 @@ def folder_facts(licence: str) -> dict[str, object]:
 def phantom_facts(task_id: str, seed: int, n_training: int, n_test: int) -> dict[str, object]:
     """What a manifest says about phantoms; no name where there are none."""
     return {
-        "kind": "phantom",
+        "kind": PHANTOM,
         "training_name": f"Fivefold {task_id} phantoms, training stream, seed {seed} ({n_training} cases)"
         * (n_training > 0),
         "test_name": f"held-out phantoms, seed {seed}" * (n_test > 0),
@@ -78,7 +79,8 @@ def collect(
         task_id: Task whose data.training_array prepares, and where it has them data.training_map and data.training_boxes.
         training: Cases for cross-validation.
         test: Held-out cases; a patient who is also in `training` is an error.
-        facts: What to remember about the source (kind, licence, numbers).
+        facts: What to remember about the source (kind, licence, numbers). No model that saw a phantom among a hospital's images
+            says that they were real.
         seed: Seed of the folds.
         auxiliary: Name of the auxiliary network that is to be trained instead.
 
@@ -87,6 +89,7 @@ def collect(
     """
     data = part(task_id, "data", auxiliary)
     rows, markers, references, images, maps, boxes, presence, held_out = [], [], [], [], [], [], [], []
+    is_phantom = False
     for held, cases in ((False, training), (True, test)):
         for case in cases:
             images.append(data.training_array(case))
@@ -99,8 +102,11 @@ def collect(
             presence.append(case.presence)
             references.append(np.nan if case.reference is None else case.reference)
             held_out.append(held)
+            is_phantom |= case.study.is_phantom
             if len(rows) % 100 == 0:
                 print(f"prepared {len(rows)} cases", file=sys.stderr, flush=True)
+    if is_phantom and facts["kind"] == REAL:
+        facts = facts | {"kind": PHANTOM}
     names, patients, targets, hashes = (np.array(column) for column in zip(*rows, strict=True))
     is_test = np.array(held_out)
     if set(patients[is_test]) & set(patients[~is_test]):

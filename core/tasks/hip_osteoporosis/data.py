@@ -1,5 +1,6 @@
 """Labelled hips for training and evaluation: phantoms, or a hospital's folder with a label table."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -10,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.clinical.osteoporosis import NECK_BMD_MEAN, NECK_BMD_SD
+from core.errors import UsageError
 from core.i18n import mark
 from core.io.labelled_folder import grade, labelled, studies, truth_table
 from core.phantom import Phantom
-from core.records import LabelledCase
+from core.records import LabelledCase, Region, Regions, Study
 from core.tasks.hip_osteoporosis.locate import locate
 from core.tasks.hip_osteoporosis.phantom import make_phantom
 from core.tasks.hip_osteoporosis.prepare import crop_region
@@ -83,9 +85,35 @@ def dexa_rows(rng: np.random.Generator, patient: str, phantom: Phantom) -> list[
 
 
 def folder_cases(folder: Path, labels: Path | None, split: str) -> Iterator[LabelledCase]:
-    """A hospital's own hips; see `labelled_folder.labelled` for the table."""
+    """A hospital's own hips; see `labelled_folder.labelled` for the table.
+
+    Columns x_min, y_min, x_max and y_max, where filled, are a reviewed box of the femoral neck: the square around it is cut in place
+    of the region that `locate` proposes.
+    """
     for number, row, study in labelled(folder, labels, split, n_classes=2):
-        yield LabelledCase(f"{split}-{number:05d}", row["patient"], study, float(row["label"]))
+        yield LabelledCase(
+            f"{split}-{number:05d}", row["patient"], study, float(row["label"]), regions=_reviewed(row, study)
+        )
+
+
+def _reviewed(row: dict[str, str], study: Study) -> Regions | None:
+    """The region of a reviewed box, None where nobody reviewed one.
+
+    Raises:
+        UsageError: The box is none.
+    """
+    texts = [row.get(name, "") for name in ("x_min", "y_min", "x_max", "y_max")]
+    if not any(texts):
+        return None
+    try:
+        x0, y0, x1, y1 = (float(text) for text in texts)
+    except ValueError as error:
+        raise UsageError("a reviewed box in the table of labels is none") from error
+    half = max(x1 - x0, y1 - y0) / 2
+    if not 0 < half < math.inf:
+        raise UsageError("a reviewed box in the table of labels is none")
+    x, y, side = (x0 + x1) / 2, (y0 + y1) / 2, study.laterality or "L"
+    return (Region((x - half, y - half, x + half, y + half), laterality=side, mirrored=side == "R"),)
 
 
 def evaluation_cases(folder: Path, labels: Path | None, excluded: Counter[str]) -> Iterator[LabelledCase]:

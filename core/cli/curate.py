@@ -1,0 +1,98 @@
+"""Make a labelled data set of a hospital's own films and tables: `train --data` and `evaluate --data` read it.
+
+Hips: every film (DICOM) in or below the folder is paired with the nearest DXA scan of its patient that is strictly less than six
+calendar months away. The folder of --out then holds headers.csv, pairs.csv, excluded.csv with the reason of every film left
+out, labels.csv, curation.json, images/ (PNG of 16 bits without a header) and boxes/ (pictures and proposed boxes for LabelImg).
+No name, id or day is written: a film is named by the hash of its file, a patient by a keyed hash. The key is
+FIVEFOLD_PSEUDONYM_KEY; without one every run has its own.
+
+Boxes: open boxes/ in LabelImg (Pascal VOC), correct them, press space where one is right, save; then call again with --reviewed.
+"""
+
+import argparse
+from pathlib import Path
+
+from core.cli.options import read_options
+from core.errors import UsageError
+
+TASKS = ("hip_osteoporosis",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the data set; empty before")
+    source = parser.add_argument_group("films and scans")
+    source.add_argument("--dicom", type=Path, metavar="DIR", help="folder of films")
+    source.add_argument(
+        "--dexa",
+        metavar="TABLE",
+        help="CSV, XLSX, or the SQLAlchemy URL of a database: sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME, "
+        "oracle+oracledb://USER@HOST/?service_name=NAME (the last two need their driver; leave the password to its own file)",
+    )
+    source.add_argument("--dexa-table", default="dexa", metavar="NAME", help="table of the database (default dexa)")
+    source.add_argument(
+        "--columns",
+        nargs="*",
+        default=[],
+        metavar="KEY=NAME",
+        help="columns of the DXA table where they are not found by name: patient, date, t_score, neck_bmd",
+    )
+    source.add_argument(
+        "--test-year",
+        type=int,
+        metavar="YEAR",
+        help="films of this year or later are for testing, earlier ones of the same patients are left out; default: the last year",
+    )
+    boxes = parser.add_argument_group("reviewed boxes")
+    boxes.add_argument(
+        "--reviewed", type=Path, metavar="DIR", help="read boxes back from XML files, usually DIR/boxes, into --out"
+    )
+    boxes.add_argument("--all", action="store_true", help="take boxes that LabelImg does not mark as verified too")
+    boxes.add_argument("--reviewer", default="", metavar="WHO", help="goes into boxes.csv")
+    boxes.add_argument("--reviewed-on", default="", metavar="DATE", help="goes into boxes.csv")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Curate films, or read boxes back."""
+    if options.reviewed:
+        return _boxes(options)
+    if not (options.dicom and options.dexa):
+        raise UsageError("curate needs --dicom and --dexa, or --reviewed")
+    from core.curation.data_set import prepare_folder, write_data_set
+    from core.curation.dexa import read_dexa
+    from core.curation.hip_osteoporosis import curate
+    from core.io.reader import shared_reader
+
+    columns = {key: str(value) for key, value in read_options(options.columns).items()}
+    prepare_folder(options.out)
+    dexa = read_dexa(shared_reader(), options.dexa, options.dexa_table, columns)
+    curated = curate(shared_reader(), options.dicom, dexa, options.test_year)
+    _print(write_data_set(shared_reader(), options.dicom, dexa, curated, options.out), options.out)
+    return 0
+
+
+def _print(summary: dict[str, object], out: Path) -> None:
+    """Counts, a line each."""
+    print(f"{summary['films']} films, {summary['dexa_rows']} DXA rows")
+    for name, words in (("dexa_rows_left_out", "DXA rows"), ("excluded", "films")):
+        counts = summary[name]
+        assert isinstance(counts, dict)
+        for reason, n in counts.items():
+            print(f"left out: {n} {words}, {reason}")
+    for split in ("train", "test"):
+        counts = summary[split]
+        assert isinstance(counts, dict)
+        print(f"{split}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+    print(f"test from {summary['test_year']} on; everything in {out}")
+
+
+def _boxes(options: argparse.Namespace) -> int:
+    from core.curation.boxes import adopt_reviewed, read_reviewed
+
+    reviewed = read_reviewed(options.reviewed, is_marked=not options.all)
+    n = adopt_reviewed(options.out, reviewed, options.reviewer, options.reviewed_on)
+    print(f"{n} reviewed boxes in {options.out}; training cuts these instead of its own proposals")
+    for reason, number in reviewed.left_out.items():
+        print(f"left out: {number} files, {reason}")
+    return 0
