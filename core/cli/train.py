@@ -1,7 +1,9 @@
 """Train a task's network: patient-grouped folds, resumable, then a weights folder with held-out results."""
 
 import argparse
+import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import fields
@@ -14,6 +16,7 @@ from core import registry
 from core.cli import fast
 from core.cli.options import read_options
 from core.errors import UsageError
+from core.io.progress import Progress
 from core.records import LabelledCase
 
 if TYPE_CHECKING:  # loads torch
@@ -22,6 +25,7 @@ if TYPE_CHECKING:  # loads torch
 
 IMAGE_KINDS = "image_kinds"
 COMMANDS = "commands.txt"  # beside the folds: what made their weights
+PACK, PLACES = "pack.npz", ("--job", "--runs", "--out")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     output.add_argument(
         "--runs", type=Path, default=Path("runs"), help="checkpoints and logs; a stopped run resumes from here"
+    )
+    output.add_argument(
+        "--job", type=Path, metavar="DIR", help="tell the progress in DIR and keep the prepared arrays there"
     )
     output.add_argument("--out", type=Path, help="weights folder; default: weights/TASK/ARCHITECTURE")
     output.add_argument("--note", default="First weights.", help="what the changelog of the weights says")
@@ -125,17 +132,26 @@ def run(options: argparse.Namespace) -> int:
 
         print(write_kinds(options.data, "python -m core train image_kinds --data DIR"))
         return 0
-    if options.fast:
-        with fast.folder_of_runs(options):
-            return _train(options)
-    return _train(options)
+    if options.job:
+        options.command_line = _without_places(options.command_line)
+    recipe = fast.folder_of_runs(options) if options.fast else contextlib.nullcontext()
+    with Progress(options.job, "preparing") as progress, recipe:
+        return _train(options, progress)
 
 
-def _train(options: argparse.Namespace) -> int:
+def _without_places(command: str) -> str:
+    """A command as a card may show it: the folder of a job is its token, and what comes out lies elsewhere next time."""
+    words = shlex.split(command)
+    places = {place + step for place, word in enumerate(words) if word in PLACES for step in (0, 1)}
+    return shlex.join(word for place, word in enumerate(words) if place not in places)
+
+
+def _train(options: argparse.Namespace, progress: Progress) -> int:
     task = registry.task(options.task)
     network, learn = (registry.part(task.id, name, options.auxiliary) for name in ("network", "learn"))
     options.architecture = options.architecture or network.ARCHITECTURES[0]
-    pack = _pack(options)
+    pack = _pack_of_job(options) if options.job else _pack(options)
+    progress.step(0, phase="fitting")
     if options.pack:
         pack.save(options.pack)
         print(f"{len(pack.targets)} prepared cases in {options.pack}")
@@ -156,6 +172,7 @@ def _train(options: argparse.Namespace) -> int:
     for fold, result in fitted.items():
         print(f"fold {fold}: validation loss {result.kept_loss:.4f} at epoch {result.kept_epoch + 1}", file=sys.stderr)
     if not options.fit_only:
+        progress.step(0, phase="publishing")
         _publish(options, (registry.part(task.id, "data", options.auxiliary), network, learn), pack, fitted, recipe)
     return 0
 
@@ -195,6 +212,16 @@ def _earlier_commands(start: str) -> list[str]:
     """What made the weights that training starts from, as far as it is known."""
     path = Path(start).parent / COMMANDS
     return path.read_text(encoding="utf-8").splitlines() if start and path.is_file() else []
+
+
+def _pack_of_job(options: argparse.Namespace) -> "Pack":
+    """Prepared arrays, made once: a job that was stopped takes them over."""
+    from core.training.pack import Pack
+
+    kept: Path = options.job / PACK
+    if not kept.is_file():
+        _pack(options).save(kept)
+    return Pack.load(kept)
 
 
 def _pack(options: argparse.Namespace) -> "Pack":

@@ -17,6 +17,7 @@ from pages.parts.words import t
 _OPTIMIZERS = ("adam", "sgd", "adagrad", "rmsprop")
 _ESTIMATE = "teaching.estimate"
 _TEST_SHARE = 3  # phantoms to train on for one to test on
+_LEAST_TEST = 60  # or a grade may have no case
 
 
 def show_new(store: Trainings) -> Training | None:
@@ -80,7 +81,7 @@ def _ask_data() -> dict[str, Any]:
         if name is not None:
             return {"phantoms": 0, "test_phantoms": 0, "server_folder": str(root / name)}
     n = int(st.number_input(t("Phantoms to train on"), 10, 20_000, 300, 10, key="teaching.phantoms"))
-    return {"phantoms": n, "test_phantoms": max(10, n // _TEST_SHARE), "server_folder": ""}
+    return {"phantoms": n, "test_phantoms": max(_LEAST_TEST, n // _TEST_SHARE), "server_folder": ""}
 
 
 def _ask_recipe() -> dict[str, Any]:
