@@ -385,7 +385,7 @@ def test_the_example_shows_models_groups_and_their_comparison(language: str) -> 
 
 
 def test_each_model_has_its_own_figures_and_threshold() -> None:
-    app = open_page("evaluate")
+    app = open_page("evaluate", evaluation__mode="scores")
     app.segmented_control(key="evaluation.source").set_value("example").run()
     app.slider[0].set_value(0.8).run()
     first = {metric.label: metric.value for metric in app.metric}
@@ -398,7 +398,7 @@ def test_each_model_has_its_own_figures_and_threshold() -> None:
 
 
 def test_groups_are_drawn_lowest_first_and_few_last() -> None:
-    app = open_page("evaluate")
+    app = open_page("evaluate", evaluation__mode="scores")
     app.segmented_control(key="evaluation.source").set_value("example").run()
     groups = charts(app)["groups"]
     places = [groups.index(name) for name in ("clinic A", "clinic B", "clinic C")]
@@ -414,7 +414,7 @@ def test_models_without_patients_are_not_compared() -> None:
 
 
 def test_calls_are_compared_at_the_threshold_in_force() -> None:
-    app = open_page("evaluate")
+    app = open_page("evaluate", evaluation__mode="scores")
     app.segmented_control(key="evaluation.source").set_value("example").run()
     assert says(app, "Each at its own Youden threshold, which was chosen on these very cases:")
     app.slider[0].set_value(0.5).run()

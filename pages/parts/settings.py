@@ -1,5 +1,6 @@
 """What an installation may set: `.streamlit/fivefold.toml`."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,9 +21,10 @@ class Settings:
         referral_url: Its appointment page; an empty one shows no link.
         series_root: Folder whose subfolders hold one series each, for pages that take a series; None offers no folders.
         evaluation_root: Folder whose subfolders hold labelled images, for the evaluation page; None offers no folders.
-        evaluation_store: Where evaluations are kept while they run and for a day after.
-        training_root: Folder whose subfolders hold labelled images with labels.csv, for the training page; None offers none.
-        training_store: Where trainings are kept.
+        evaluation_store: Where evaluations are kept while they run and for a day after; the environment variable
+            FIVEFOLD_EVALUATIONS comes before the file.
+        training_root=_folder(training.get("root")),
+        training_store=_folder(training.get("store")) or _TRAININGS,
         knee_information: One line a grade of the knee page, by its id; a missing one leaves ours.
     """
 
@@ -39,9 +41,7 @@ class Settings:
 @lru_cache(maxsize=1)
 def settings(file: Path = _FILE) -> Settings:
     """The settings; defaults where the file or a line is missing."""
-    if not file.is_file():
-        return Settings()
-    read = tomllib.loads(file.read_text(encoding="utf-8"))
+    read = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     referral, knee = read.get("referral", {}), read.get("knee_information", {})
     lines = {str(grade): str(line) for grade, line in knee.items()}
     evaluation, training = read.get("evaluation", {}), read.get("training", {})
@@ -50,7 +50,7 @@ def settings(file: Path = _FILE) -> Settings:
         referral_url=str(referral.get("url", "")),
         series_root=_folder(read.get("series", {}).get("root")),
         evaluation_root=_folder(evaluation.get("root")),
-        evaluation_store=_folder(evaluation.get("store")) or _STORE,
+        evaluation_store=_folder(os.environ.get("FIVEFOLD_EVALUATIONS") or evaluation.get("store")) or _STORE,
         training_root=_folder(training.get("root")),
         training_store=_folder(training.get("store")) or _TRAININGS,
         knee_information=lines,
