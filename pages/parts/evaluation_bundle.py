@@ -15,15 +15,16 @@ from pages.parts.evaluation_panels import show_panels
 from pages.parts.evaluation_point import show_point
 from pages.parts.evaluation_threshold import start_at
 from pages.parts.method import show_rows
+from pages.parts.settings import MAX_UPLOAD_MB
 from pages.parts.words import LANGUAGE, literal, t
 
-_READ, _MAX_MB = "evaluation.bundle.read", 64
+_READ = "evaluation.bundle.read"
 
 
 def show_bundle() -> None:
     """Upload, what it says of itself, one question with its threshold."""
     st.caption(t("A bundle holds numbers, figures and cases under numbers of their own: no images, no names."))
-    file = st.file_uploader(t("Bundle (zip)"), type=["zip"], key="evaluation.bundle", max_upload_size=_MAX_MB)
+    file = st.file_uploader(t("Bundle (zip)"), type=["zip"], key="evaluation.bundle", max_upload_size=MAX_UPLOAD_MB)
     if file is None:
         st.session_state.pop(_READ, None)
         return

@@ -15,6 +15,7 @@ from pages.parts.errors import show_error
 from pages.parts.evaluation_panels import show_panels
 from pages.parts.evaluation_point import show_point
 from pages.parts.evaluation_table import show_columns, show_table_checks
+from pages.parts.settings import MAX_UPLOAD_MB
 from pages.parts.words import t
 
 UPLOAD, EXAMPLE = "upload", "example"
@@ -86,7 +87,9 @@ def _choose_table() -> Measured | None:
             st.badge(t(DEMO_STATEMENT), icon=":material/warning:", color="orange")
             return _measure_example()
         file = st.file_uploader(
-            t("CSV table with the columns label and score; names of files are not kept"), key="evaluation.upload"
+            t("CSV table with the columns label and score; names of files are not kept"),
+            key="evaluation.upload",
+            max_upload_size=MAX_UPLOAD_MB,
         )
     if file is None:
         st.session_state.pop(_READ, None)

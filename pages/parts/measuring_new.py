@@ -14,7 +14,7 @@ from pages.parts.settings import settings
 from pages.parts.words import t
 
 ARCHIVE, FOLDER = "archive", "folder"
-_MAX_ARCHIVE_MB, _MAX_TABLE_MB = 1024, 20
+_MAX_TABLE_MB = 20
 _TABLES = {
     "classifier": ["csv", "xlsx"],
     "grader": ["csv", "xlsx"],
@@ -94,11 +94,11 @@ def _choose_images() -> tuple[Any, Path | None]:
             )
         )
     if kind == ARCHIVE:
-        words = t("Zip archive of images, at most {n} MB; names, ids and dates are not kept", n=_MAX_ARCHIVE_MB)
-        return (
-            st.file_uploader(words, type=["zip"], key="measuring.archive", max_upload_size=_MAX_ARCHIVE_MB),
-            None,
+        words = t(
+            "Zip archive of images, at most {n} MB; names, ids and dates are not kept",
+            n=st.get_option("server.maxUploadSize"),
         )
+        return st.file_uploader(words, type=["zip"], key="measuring.archive"), None
     assert root is not None
     folders = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     name = st.selectbox(t("Folder on the server"), folders, index=None, key="measuring.folder", placeholder=t("Choose"))

@@ -10,6 +10,7 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[2]
 _FILE = _ROOT / ".streamlit" / "fivefold.toml"
 _STORE, _TRAININGS = _ROOT / "evaluations", _ROOT / "trainings"
+MAX_UPLOAD_MB = 64  # a file, but for archives of labelled images: those may be as large as the server takes
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from core.io.series import Series, looks_zip
 from core.records import Study
 from core.task import Task
 from pages.parts.series import choose_slices
-from pages.parts.settings import settings
+from pages.parts.settings import MAX_UPLOAD_MB, settings
 from pages.parts.words import t
 
 SAMPLE, UPLOAD, FOLDER = "sample", "upload", "folder"
@@ -151,6 +151,7 @@ def _choose_upload(task: Task) -> Chosen | ReadSeries | None:
         t("{formats}; names, ids and dates are not kept", formats=t(task.formats)),
         accept_multiple_files=True,
         key=f"{task_id}.upload",
+        max_upload_size=MAX_UPLOAD_MB,
     )
     if not files:
         st.session_state.pop(f"{task_id}.read", None)

@@ -17,6 +17,7 @@ from core.task import Task
 from pages.parts.errors import show_error
 from pages.parts.picture import Look, small_pictures
 from pages.parts.road import installed_manifest
+from pages.parts.settings import MAX_UPLOAD_MB
 from pages.parts.source import Chosen, read, shown_sample
 from pages.parts.time_course import Kept, Screened, show_comparison, show_row
 from pages.parts.words import t
@@ -55,6 +56,7 @@ def _choose(task: Task, study: Study | None) -> list[_Photograph]:
         t("Up to {n} photographs of the same eye; their names give their order", n=MAX_TIME_POINTS),
         accept_multiple_files=True,
         key=f"{task.id}.times.upload",
+        max_upload_size=MAX_UPLOAD_MB,
     )
     if files:
         if len(files) > MAX_TIME_POINTS:
