@@ -267,7 +267,7 @@ def with_card() -> None:
     report = report_scores(read_scores(example_scores()))
     model = report.models["model 1"]
     card = {"ruled *in*": 0.4567, "ruled out": 0.1}
-    show_panels(report, model, show_point(report, model, "own", card), "own", card)
+    show_panels(model, show_point(report, model, "own", card), "own", card)
 
 
 def test_thresholds_of_a_card_come_first_and_are_no_choice_of_these_cases() -> None:

@@ -87,6 +87,11 @@ class CaseFilter:
         # outwards to the steps of the slider, so that no case of a bin is lost
         state[self.range_key] = (floor(low * STEPS) / STEPS, ceil(high * STEPS) / STEPS)
         state[self.group_key] = group
+        state[f"{self.key}.clicked"] = True
+
+    def was_clicked(self) -> bool:
+        """Whether a figure was clicked since this was last asked."""
+        return bool(st.session_state.pop(f"{self.key}.clicked", False))
 
     def keeps(self, row: CaseRow) -> bool:
         """Whether a case is listed."""

@@ -11,7 +11,7 @@ from core.evaluation.score_report import ScoreReport, report_scores
 from core.i18n import Translator
 from core.reports.evaluation_pdf import question_words
 from pages.parts.errors import show_error
-from pages.parts.evaluation_panels import show_panels
+from pages.parts.evaluation_panels import show_consequences, show_panels
 from pages.parts.evaluation_point import show_point
 from pages.parts.evaluation_threshold import start_at
 from pages.parts.method import show_rows
@@ -42,7 +42,8 @@ def show_bundle() -> None:
     if point["origin"] == "hand":
         start_at(model, key, float(point["threshold"]))
     chosen = show_point(report, model, key, card)
-    show_panels(report, model, chosen, key, card)
+    show_panels(model, chosen, key, card)
+    show_consequences(report, model, chosen, key)
 
 
 def _read_once(file_id: str, data: bytes) -> tuple[str, Bundle, dict[str, ScoreReport]]:

@@ -1,4 +1,4 @@
-"""Curves, counts, calibration, decisions, groups and models of a measured table."""
+"""Curves, counts, calibration and groups of a measured table; decisions, recalibration and models after them."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -29,17 +29,15 @@ _MOST_GROUPS = 30  # of a drawing
 
 
 def show_panels(
-    report: ScoreReport,
     model: ModelReport,
     chosen: Chosen,
     key: str,
     card: Mapping[str, float] | None = None,
     cases: CaseFilter | None = None,
 ) -> None:
-    """Everything below the threshold.
+    """Figures that follow the threshold.
 
     Args:
-        report: Of the table.
         model: On show.
         chosen: See `show_point`.
         key: Of its widgets and pictures.
@@ -63,6 +61,14 @@ def show_panels(
         _show_calibration(model, key, cases)
     with right:
         _show_groups(model, key, cases)
+
+
+def show_consequences(report: ScoreReport, model: ModelReport, chosen: Chosen, key: str) -> None:
+    """What the threshold is worth, what a recalibration would change, and how models compare.
+
+    Args:
+        report, model, chosen, key: See `show_panels`.
+    """
     _show_decisions(model, chosen, key)
     show_recalibration(model, key)
     show_comparisons(report, chosen.threshold)

@@ -12,7 +12,7 @@ from core.evaluation.score_report import ScoreReport, report_scores
 from core.io.score_table import read_scores
 from core.manifest import DEMO_STATEMENT
 from pages.parts.errors import show_error
-from pages.parts.evaluation_panels import show_panels
+from pages.parts.evaluation_panels import show_consequences, show_panels
 from pages.parts.evaluation_point import show_point
 from pages.parts.evaluation_table import show_columns, show_table_checks
 from pages.parts.settings import MAX_UPLOAD_MB
@@ -59,7 +59,8 @@ def _show_table() -> None:
     model = measured.report.models[name]
     key = f"evaluation.{measured.digest}.{list(measured.report.models).index(name)}"
     chosen = show_point(measured.report, model, key)
-    show_panels(measured.report, model, chosen, key)
+    show_panels(model, chosen, key)
+    show_consequences(measured.report, model, chosen, key)
     _show_download(measured, chosen.threshold, chosen.prevalence)
 
 

@@ -66,8 +66,10 @@ def _show_end(store: Evaluations, evaluation: Evaluation) -> None:
         if st.button(t("New evaluation"), icon=":material/add:", key="measuring.new"):
             del st.query_params[ADDRESS]
             st.rerun()
-        if st.button(t("Delete this evaluation and its images"), icon=":material/delete:", key="measuring.delete"):
-            store.delete(evaluation)
-            del st.query_params[ADDRESS]
-            st.rerun()
+        with st.popover(t("Delete this evaluation and its images"), icon=":material/delete:"):
+            st.markdown(t("Images, answers and notes are gone then; nothing brings them back."))
+            if st.button(t("Delete it"), type="primary", key="measuring.delete"):
+                store.delete(evaluation)
+                del st.query_params[ADDRESS]
+                st.rerun()
     st.caption(t("Uploaded images and answers lie on this machine, and are deleted a day after they were last used."))

@@ -20,6 +20,7 @@ from pages.parts.source import read
 from pages.parts.words import literal, t
 
 _LIST_PX = 420
+_ANCHOR = "cases"
 
 
 def cell_names() -> dict[str, str]:
@@ -50,12 +51,15 @@ def show_cases(
         files: Of the images by the hash of their pixels; those that were removed are missing.
         cases: Which of them are listed.
     """
-    st.subheader(t("Cases"))
+    st.subheader(t("Case by case"), anchor=_ANCHOR)
     st.caption(t("A click on a cell, bin, point or group in the figures above lists its cases here."))
     notes = notes_of(evaluation.read(NOTES))
-    rows, key = _filtered(list_cases(question, threshold), cases), cases.key
+    rows, key = list_cases(question, threshold), cases.key
+    cases.begin()
+    _choose_cell(rows, cases)
     left, right = st.columns([5, 6], gap="medium")
     with left:
+        rows = _filtered(rows, cases)
         chosen = _choose(rows, question, notes, key)
         _show_export(notes)
     with right:
@@ -66,34 +70,33 @@ def show_cases(
         _show_note(evaluation, question.label, chosen, notes, key)
 
 
-def _filtered(rows: list[CaseRow], cases: CaseFilter) -> list[CaseRow]:
+def _choose_cell(rows: list[CaseRow], cases: CaseFilter) -> None:
     names = cell_names()
     counts = {cell: sum(row.cell == cell for row in rows) for cell in CELLS}
     titles = {EVERYTHING: t("All ({n})", n=len(rows))} | {cell: f"{names[cell]} ({counts[cell]})" for cell in CELLS}
+    st.segmented_control(
+        t("Cell of the confusion matrix"),
+        list(titles),
+        format_func=titles.__getitem__,
+        key=cases.cell_key,
+        persist_state="session",
+        required=True,
+    )
+
+
+def _filtered(rows: list[CaseRow], cases: CaseFilter) -> list[CaseRow]:
+    """By score and group; a click on a figure says where its cases are."""
     groups = sorted({row.group for row in rows})
-    cases.begin()
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        st.segmented_control(
-            t("Cell of the confusion matrix"),
-            list(titles),
-            format_func=titles.__getitem__,
-            key=cases.cell_key,
-            persist_state="session",
-            required=True,
-            width="content",
+    left, right = st.columns([3, 2], gap="medium") if len(groups) > 1 else (st.container(), None)
+    left.slider(t("Scores from and to"), 0.0, 1.0, step=1 / STEPS, key=cases.range_key, persist_state="session")
+    if right is not None:
+        right.selectbox(t("Group"), groups, index=None, key=cases.group_key, placeholder=t("All"))
+    kept = [row for row in rows if cases.keeps(row)]
+    if cases.was_clicked():
+        st.toast(
+            t("Listed under [Case by case]({place}): {n}.", place=f"#{_ANCHOR}", n=f"{len(kept):,}"), icon=":material/list:"
         )
-        st.slider(
-            t("Scores from and to"),
-            0.0,
-            1.0,
-            step=1 / STEPS,
-            key=cases.range_key,
-            persist_state="session",
-            width=260,
-        )
-        if len(groups) > 1:
-            st.selectbox(t("Group"), groups, index=None, key=cases.group_key, placeholder=t("All"), width=200)
-    return [row for row in rows if cases.keeps(row)]
+    return kept
 
 
 def _choose(rows: list[CaseRow], question: Question, notes: list[Note], key: str) -> CaseRow | None:

@@ -1,6 +1,7 @@
 """What leaves the page: statistics, a bundle whose files are looked through before it is saved, and a key that stays."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,11 +14,11 @@ from core.evaluation.bundle_report import make_bundle, printed_questions
 from core.evaluation.notes import notes_of
 from core.evaluation.questions import Question
 from core.manifest import Manifest, file_sha256
-from core.reports.evaluation_pdf import summary_files
+from core.reports.evaluation_pdf import summary_files, summary_pdf
 from core.services.evaluations import NOTES, TRUTH, Evaluation
 from pages.parts.errors import show_error
 from pages.parts.method import show_rows
-from pages.parts.words import t
+from pages.parts.words import t, translator
 
 _MADE = "measuring.bundle.made"
 
@@ -41,32 +42,44 @@ def show_export(
     """
     st.subheader(t("Take it along"))
     sources = _sources(evaluation, questions)
-    if st.button(t("Make the bundle"), icon=":material/inventory_2:", key="measuring.bundle"):
-        about = describe(
-            manifest,
-            operating_points=points,
-            configuration={"mapping": checked.get("mapping", {})},
-            excluded={**checked.get("dropped", {}), **found["excluded"]},
-            command=["python", "-m", "core", "evaluate", manifest.task, "--data", "PATH", "--labels", "PATH"],
-            date=f"{datetime.now(UTC):%Y-%m-%d}",
-            data_sha256=file_sha256(evaluation.folder / TRUTH),
-        )
+    about = describe(
+        manifest,
+        operating_points=points,
+        configuration={"mapping": checked.get("mapping", {})},
+        excluded={**checked.get("dropped", {}), **found["excluded"]},
+        command=["python", "-m", "core", "evaluate", manifest.task, "--data", "PATH", "--labels", "PATH"],
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        data_sha256=file_sha256(evaluation.folder / TRUTH),
+    )
+    if _show_buttons(about, sources):
         try:
             with st.spinner(t("Making the bundle"), show_time=True):
                 bundle = make_bundle(about, sources)
                 data = write_bundle(bundle, summary_files(bundle.about, printed_questions(bundle)))
-                st.session_state[_MADE] = (
-                    evaluation.token,
-                    data,
-                    [(own.name, own.n_bytes, own.holds) for own in list_files(data)],
-                )
+                files = [(own.name, own.n_bytes, own.holds) for own in list_files(data)]
+                st.session_state[_MADE] = ((about, sources), data, files)
         except ScreeningError as error:
             show_error(error)
             return
-    token, data, files = st.session_state.get(_MADE, ("", b"", []))
-    if token == evaluation.token:
+    made_of, data, files = st.session_state.get(_MADE, (None, b"", []))
+    if made_of == (about, sources):  # else the threshold or a note changed since
         _show_files(data, files)
+
+
+def _show_buttons(about: Mapping[str, Any], sources: Sequence[SourceCase]) -> bool:
+    """What can be saved; whether a bundle is wanted."""
+    language = translator().language
     with st.container(horizontal=True):
+        st.download_button(
+            t("Summary (PDF)"),
+            lambda: _summary(about, sources, language),
+            "evaluation_summary.pdf",
+            "application/pdf",
+            key="measuring.summary",
+            icon=":material/picture_as_pdf:",
+            on_click="ignore",
+        )
+        wants = st.button(t("Make the bundle"), icon=":material/inventory_2:", key="measuring.bundle")
         st.download_button(
             t("Key to the cases (CSV)"),
             lambda: key_table(sources),
@@ -81,6 +94,13 @@ def show_export(
             "The key leads from the numbers of the bundle back to files and patients. It is no part of the bundle: it stays here."
         )
     )
+    return wants
+
+
+def _summary(about: Mapping[str, Any], sources: Sequence[SourceCase], language: str) -> bytes:
+    """One page a question; groups and notes are not on it."""
+    bundle = make_bundle(about, [replace(own, group="", note="") for own in sources])
+    return summary_pdf(bundle.about, printed_questions(bundle), language)
 
 
 def _show_files(data: bytes, files: Sequence[tuple[str, int, str]]) -> None:

@@ -1,6 +1,6 @@
 """What an evaluation found: what was counted, all grades or places at once, then one question with its threshold and cases."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from core.task import Task
 from pages.parts.case_filter import CaseFilter
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.errors import show_error
-from pages.parts.evaluation_panels import show_panels
+from pages.parts.evaluation_panels import show_consequences, show_panels
 from pages.parts.evaluation_point import Chosen, show_point
 from pages.parts.frame import grade_name, label_name, network_name, show_badge
 from pages.parts.measuring_adopt import show_adopt
@@ -79,34 +79,38 @@ def show_result(evaluation: Evaluation) -> None:
     report = measured.reports[question.label]
     model, key = report.models[""], f"measuring.{evaluation.token}.{question.label}"
     st.subheader(_question_name(task, question.label))
-    card = _card(evaluation, manifest, question)
-    chosen = show_point(report, model, key, card)
-    cases = CaseFilter(f"{key}.cases")
-    show_panels(report, model, chosen, key, card, cases)
-    show_cases(evaluation, manifest, question, chosen.point.threshold, measured.files, cases)
-    show_adopt(evaluation, manifest, question, chosen.point.threshold)
-    points = _points(measured, question.label, chosen)
     asked = [own for own in measured.questions if own.label in measured.reports]
+    cards = _cards(evaluation, manifest, asked)
+    card, cases = cards[question.label], CaseFilter(f"{key}.cases")
+    chosen = show_point(report, model, key, card)
+    show_panels(model, chosen, key, card, cases)
+    show_cases(evaluation, manifest, question, chosen.point.threshold, measured.files, cases)
+    show_consequences(report, model, chosen, key)
+    show_adopt(evaluation, manifest, question, chosen.point.threshold)
+    points = _points(cards, question.label, chosen)
     show_export(evaluation, manifest, measured.found, measured.checked, asked, points)
 
 
-def _card(evaluation: Evaluation, manifest: Manifest, question: Question) -> dict[str, float]:
-    """Thresholds of the card, but for those that were chosen on these very cases."""
+def _cards(evaluation: Evaluation, manifest: Manifest, asked: Sequence[Question]) -> dict[str, dict[str, float]]:
+    """Thresholds of the card by question, but for those that were chosen on these very cases."""
     digest = file_sha256(evaluation.folder / TRUTH)[:12]
     own = {point.id for point in manifest.operating_points if digest in point.chosen_on}
-    return {name: threshold for name, threshold in question.points.items() if name not in own}
+    return {
+        question.label: {name: threshold for name, threshold in question.points.items() if name not in own}
+        for question in asked
+    }
 
 
-def _points(measured: Measured, label: str, chosen: Chosen) -> dict[str, dict[str, object]]:
+def _points(cards: Mapping[str, Mapping[str, float]], label: str, chosen: Chosen) -> dict[str, dict[str, object]]:
     """Origin and threshold of every question: what is set for the one on show, the card's for the others."""
-    found: dict[str, dict[str, object]] = {}
-    for question in measured.questions:
-        if question.label not in measured.reports:
-            continue
-        found[question.label] = {"origin": "model", "threshold": next(iter(question.points.values()))}
-        if question.label == label:
-            origin = "model" if chosen.point.threshold in question.points.values() else "hand"
-            found[label] = {"origin": origin, "threshold": chosen.point.threshold, "prevalence": chosen.prevalence}
+    found: dict[str, dict[str, object]] = {
+        name: {"origin": "model", "threshold": next(iter(card.values()))} for name, card in cards.items()
+    }
+    if chosen.threshold is None:
+        found[label] = {"origin": "youden", "prevalence": chosen.prevalence}
+    else:
+        origin = "model" if chosen.threshold in cards[label].values() else "hand"
+        found[label] = {"origin": origin, "threshold": chosen.threshold, "prevalence": chosen.prevalence}
     return found
 
 
