@@ -10,7 +10,7 @@ from core.manifest import Manifest, Metric, OperatingPoint
 from core.task import Task
 from pages.parts.frame import label_name, network_name, short_provenance
 from pages.parts.training import show_training
-from pages.parts.words import t
+from pages.parts.words import literal, t
 
 Rows = list[tuple[str, str]]
 
@@ -30,7 +30,7 @@ def show_card(task: Task, manifest: Manifest) -> None:
         _show_table(
             t("Changes"),
             (t("Version"), t("Date"), t("Change")),
-            [(c.version, c.date, c.text) for c in manifest.changelog],
+            [(c.version, c.date, literal(c.text)) for c in manifest.changelog],
         )
     show_training(task, manifest)
     heads: Sequence[str] = (t("Metric"), t("Value"), t("95 % interval"), "n", t("Data"), t("Note"))
@@ -108,7 +108,8 @@ def _point(point: OperatingPoint) -> tuple[str, ...]:
     estimates = [
         f"{number(e.value)} ({number(e.low)}–{number(e.high)})" for e in (point.sensitivity, point.specificity)
     ]
-    return (number(point.threshold, 3), t(point.chosen_for), point.chosen_on, *estimates, str(point.n), point.data)
+    chosen_for = literal(t(point.chosen_for))  # names who adopted it, in words of that person
+    return (number(point.threshold, 3), chosen_for, point.chosen_on, *estimates, str(point.n), point.data)
 
 
 def _show_pairs(title: str, rows: Rows) -> None:

@@ -11,7 +11,7 @@ from core.evaluation.scores import DELONG
 from core.figures.style import number
 from core.metrics.operating_point import OperatingPointMetrics
 from core.metrics.proportions import Interval
-from pages.parts.evaluation_threshold import CARD, CASES, YOUDEN, choose_threshold
+from pages.parts.evaluation_threshold import CARD, CASES, YOUDEN, choose_rule, choose_threshold
 from pages.parts.method import show_rows
 from pages.parts.words import t
 
@@ -45,9 +45,10 @@ def show_point(report: ScoreReport, model: ModelReport, key: str, card: Mapping[
     """
     _show_headline(report, model)
     with st.container(border=True):
+        rule = choose_rule(model, key, card or {})
         left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
         with left:
-            threshold = choose_threshold(model, key, card or {})
+            threshold = choose_threshold(model, key, card or {}, rule)
         with right:
             prevalence = _choose_prevalence(model, key)
         chosen = Chosen(threshold.value, prevalence, model.at(threshold.value, prevalence))

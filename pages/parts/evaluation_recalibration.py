@@ -110,4 +110,5 @@ def _cells(report: CalibrationReport) -> tuple[str, ...]:
 def _interval(interval: Interval | None) -> str:
     if interval is None:
         return "–"
-    return f"{number(interval.value)} ({number(interval.low)}–{number(interval.high)})"
+    low, high = number(interval.low), number(interval.high)
+    return t("{value} ({low} to {high})", value=number(interval.value), low=low, high=high)

@@ -27,15 +27,15 @@ class SetThreshold:
     origin: str
 
 
-def choose_threshold(model: ModelReport, key: str, card: Mapping[str, float]) -> SetThreshold:
-    """Rules and slider; a rule holds to the digit until the slider is moved away from it.
+def choose_threshold(model: ModelReport, key: str, card: Mapping[str, float], rule: str) -> SetThreshold:
+    """The slider; a rule holds to the digit until the slider is moved away from it.
 
     Args:
         model: On show.
         key: Of its widgets.
         card: Named thresholds of a model card; the first is where the slider starts.
+        rule: See `choose_rule`.
     """
-    rule = _choose_rule(model, key, card)
     scale = threshold_scale(model.table)
     first = next(iter(card.values()), model.youden)
     at = st.slider(
@@ -63,7 +63,12 @@ def start_at(model: ModelReport, key: str, threshold: float) -> None:
     st.session_state.setdefault(_slider_key(key), _on_slider(threshold, threshold_scale(model.table)))
 
 
-def _choose_rule(model: ModelReport, key: str, card: Mapping[str, float]) -> str:
+def choose_rule(model: ModelReport, key: str, card: Mapping[str, float]) -> str:
+    """Where the threshold comes from until it is moved by hand.
+
+    Args:
+        model, key, card: See `choose_threshold`.
+    """
     names = {_card_rule(name): t("Card: {name}", name=name) for name in card} | {
         YOUDEN: "Youden",
         SENSITIVITY: t("Sensitivity at least"),

@@ -94,7 +94,8 @@ def _filtered(rows: list[CaseRow], cases: CaseFilter) -> list[CaseRow]:
     kept = [row for row in rows if cases.keeps(row)]
     if cases.was_clicked():
         st.toast(
-            t("Listed under [Case by case]({place}): {n}.", place=f"#{_ANCHOR}", n=f"{len(kept):,}"), icon=":material/list:"
+            t("Listed under [Case by case]({place}): {n}.", place=f"#{_ANCHOR}", n=f"{len(kept):,}"),
+            icon=":material/list:",
         )
     return kept
 
@@ -106,7 +107,6 @@ def _choose(rows: list[CaseRow], question: Question, notes: list[Note], key: str
     table = pd.DataFrame(
         {
             t("Case"): [row.case for row in rows],
-            t("Reference"): [t("Positive") if row.is_positive else t("Negative") for row in rows],
             t("Score"): [row.score for row in rows],
             t("Cell"): [names[row.cell] for row in rows],
             t("Note"): [opinions.get(said.get((row.case, question.label), ""), "") for row in rows],

@@ -11,7 +11,7 @@ from pages.parts.frame import label_name
 from pages.parts.picture import Layout, Look, heatmaps, sheet_bytes
 from pages.parts.redraw import show_redraw
 from pages.parts.road import Choices
-from pages.parts.words import t
+from pages.parts.words import literal, t
 
 _STRENGTH_PERCENT, _FILL_PERCENT = 55, 40
 _LAYOUTS: tuple[Layout, ...] = ("auto", "beside", "stacked", "overlay")
@@ -158,7 +158,9 @@ def _show_display_popover(task_id: str, manifest: Manifest, study: Study) -> Non
             "overlay": t("Overlay only"),
         }
         st.radio(t("Layout"), _LAYOUTS, format_func=names.__getitem__, key=f"{task_id}.layout", persist_state="session")
-        points = {point.id: f"{point.threshold:.2f} · {t(point.chosen_for)}" for point in manifest.operating_points}
+        points = {
+            point.id: f"{point.threshold:.2f} · {literal(t(point.chosen_for))}" for point in manifest.operating_points
+        }
         if registry.task(task_id).kind == "segmenter":
             points = {point.id: label_name(registry.task(task_id), point.label) for point in manifest.operating_points}
         if registry.task(task_id).kind == "detector":
