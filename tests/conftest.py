@@ -1,6 +1,7 @@
 """Fixtures for all tests: the folder of real data, the running app, a browser and a page in it."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -94,8 +95,14 @@ def wait_until_healthy(url: str, server: "subprocess.Popen[bytes]") -> None:
 
 @pytest.fixture(scope="session")
 def app_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The real app on a free port: yields its address; fails when the app has logged a traceback."""
-    log = tmp_path_factory.mktemp("app") / "server.log"
+    """The real app on a free port: yields its address; fails when the app has logged a traceback.
+
+    What people measure and adopt lies in a folder of the tests, beside links to the weights.
+    """
+    folder = tmp_path_factory.mktemp("app")
+    log, weights = folder / "server.log", folder / "weights"
+    shutil.copytree(ROOT / "weights", weights, copy_function=os.symlink, ignore=shutil.ignore_patterns("local.json"))
+    own = {"FIVEFOLD_WEIGHTS": str(weights), "FIVEFOLD_EVALUATIONS": str(folder / "evaluations")}
     port = free_port()
     command = [
         sys.executable,
@@ -109,7 +116,14 @@ def app_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "true",
     ]
     with log.open("wb") as file:
-        server = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **own},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
         try:
             url = f"http://127.0.0.1:{port}"
             wait_until_healthy(url, server)

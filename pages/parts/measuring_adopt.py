@@ -32,7 +32,9 @@ def show_adopt(evaluation: Evaluation, manifest: Manifest, question: Question, t
             )
         )
         wants = st.form_submit_button(t("Adopt"), icon=":material/add_task:")
-    if wants:
+    if wants and not by.strip():
+        st.warning(t("Somebody answers for an operating point: please say who adopts it."), icon=":material/badge:")
+    elif wants:
         try:
             digest = file_sha256(evaluation.folder / TRUTH)
             folder = registry.WEIGHTS / manifest.task / manifest.model
