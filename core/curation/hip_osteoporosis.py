@@ -68,7 +68,7 @@ def hip_judge() -> Judge:
     Raises:
         UsageError: No model is installed whose manifest says for whom it is meant.
     """
-    manifest = registry.default_manifest(TASK_ID)
+    manifest = registry.manifest_of(TASK_ID)
     if manifest is None:
         raise UsageError(f"no model of {TASK_ID} is installed, and its checks judge the films")
     gate, locate = (registry.part(TASK_ID, name) for name in ("gate", "locate"))
