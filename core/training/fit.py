@@ -133,6 +133,7 @@ class _Checkpoint:
     """State of a fold on disk: safetensors + JSON, replaced together by renaming."""
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.tensors, self.facts = folder / "checkpoint.safetensors", folder / "checkpoint.json"
         self.recipe = asdict(recipe)
 
@@ -244,8 +245,8 @@ def _train_epoch(
     rng = np.random.default_rng([recipe.seed, epoch])
     rounds = [epoch_order(examples.targets.numpy(), recipe.sampler, rng) for _ in range(recipe.passes)]
     order = torch.from_numpy(np.concatenate(rounds))
-    # batch norm cannot train on a single case: a last batch of one is left out
-    batches = [part for part in torch.split(order, recipe.batch) if len(part) > 1]
+    # batch norm cannot train on a single value a channel: a last batch of one is left out, unless all are of one
+    batches = [part for part in torch.split(order, recipe.batch) if len(part) > 1 or recipe.batch == 1]
     means, started = Means(), time.monotonic()
     for index, part in enumerate(batches):
         for group in optimizer.param_groups:
@@ -271,7 +272,7 @@ def _train_epoch(
     return means("train")
 
 
-def fit_fold(task_network: Any, learn: Any, pack: Pack, fold: int, recipe: Recipe, folder: Path) -> Fitted:
+def fit_fold(task_network: Any, learn: Any, pack: Pack, fold: int, recipe: Recipe, folder: Path | None) -> Fitted:
     """Train on every fold but `fold`; its loss chooses the epoch unless the recipe keeps the last.
 
     Starts again where a stopped run left off. The history holds, for every epoch, each loss of the network on both sides, and
@@ -283,9 +284,8 @@ def fit_fold(task_network: Any, learn: Any, pack: Pack, fold: int, recipe: Recip
         pack: Prepared arrays.
         fold: Validation fold.
         recipe: How to train.
-        folder: Where the checkpoint lives.
+        folder: Where the checkpoint lives; None = none is kept, for a training of seconds.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     device = choose_device()
     network = task_network.Network(recipe.architecture, pretrained=recipe.pretrained, **recipe.options)
@@ -294,10 +294,10 @@ def fit_fold(task_network: Any, learn: Any, pack: Pack, fold: int, recipe: Recip
     network.to(device, memory_format=torch.channels_last)
     average = deepcopy(network) if recipe.average else network
     optimizer = _build_optimizer(network, recipe)
-    checkpoint = _Checkpoint(folder, recipe)
+    checkpoint = _Checkpoint(folder, recipe) if folder else None
     history: list[dict[str, float]] = []
     kept, kept_epoch = _prefixed("kept", network.state_dict()), -1
-    if (saved := checkpoint.load()) is not None:
+    if checkpoint and (saved := checkpoint.load()) is not None:
         tensors, history, kept_epoch = saved
         network.load_state_dict(_stripped("model", tensors))
         if recipe.average:
@@ -314,9 +314,10 @@ def fit_fold(task_network: Any, learn: Any, pack: Pack, fold: int, recipe: Recip
         validation = row["validation_loss"]
         if recipe.keep == "last" or kept_epoch < 0 or validation < history[kept_epoch]["validation_loss"]:
             kept, kept_epoch = _prefixed("kept", average.state_dict()), epoch
-        model, state = _prefixed("model", network.state_dict()), _prefixed("optimizer", _state_of(optimizer, network))
-        follower = _prefixed("average", average.state_dict()) if recipe.average else {}
-        checkpoint.save(model | follower | kept | state, history, kept_epoch)
+        if checkpoint:
+            model, state = _prefixed("model", network.state_dict()), _prefixed("optimizer", _state_of(optimizer, network))
+            follower = _prefixed("average", average.state_dict()) if recipe.average else {}
+            checkpoint.save(model | follower | kept | state, history, kept_epoch)
         print(
             f"\nfold {fold} epoch {epoch + 1}/{recipe.epochs}: train {row['train_loss']:.4f}, validation {validation:.4f}"
             f" (kept {history[kept_epoch]['validation_loss']:.4f}), {history[-1]['seconds']:.0f} s",

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.clinical.osteoporosis import NECK_BMD_MEAN, NECK_BMD_SD
+from core.clinical.osteoporosis import NECK_BMD_MEAN, NECK_BMD_SD, who_class
 from core.errors import UsageError
 from core.i18n import mark
 from core.io.labelled_folder import grade, labelled, studies, truth_table
@@ -21,6 +22,8 @@ from core.tasks.hip_osteoporosis.phantom import make_phantom
 from core.tasks.hip_osteoporosis.prepare import crop_region
 from core.tasks.hip_osteoporosis.task import CONTEXT, SIZE, STORED_HIGH, STORED_LOW
 
+WHO_CLASSES = ("normal", "low_bone_mass", "osteoporosis")
+
 
 def phantom_cases(seed: int, part: Literal["training", "test"], n: int) -> Iterator[LabelledCase]:
     """`n` labelled phantom hips. Training patients have one or two hips with the same markers, test patients one.
@@ -30,6 +33,19 @@ def phantom_cases(seed: int, part: Literal["training", "test"], n: int) -> Itera
         part: Training and test never share a patient.
         n: Number of hips.
     """
+    return (case for case, _ in _phantom_hips(seed, part, n))
+
+
+def three_class_cases(seed: int, part: Literal["training", "test"], n: int) -> Iterator[LabelledCase]:
+    """The same hips as 0 normal, 1 osteopenia, 2 osteoporosis, by the measured T-score (WHO)."""
+    for case, phantom in _phantom_hips(seed, part, n):
+        yield replace(case, target=float(WHO_CLASSES.index(who_class(float(str(phantom.truth["t_score_dxa"]))))))
+
+
+def _phantom_hips(
+    seed: int, part: Literal["training", "test"], n: int
+) -> Iterator[tuple[LabelledCase, Phantom]]:
+    """Cases with the phantoms that they show."""
     made, patient = 0, 0
     while made < n:
         rng = np.random.default_rng([seed, int(part == "test"), patient])
@@ -37,13 +53,14 @@ def phantom_cases(seed: int, part: Literal["training", "test"], n: int) -> Itera
         first = make_phantom(rng)
         sides = [first] if hips == 1 else [first, make_phantom(rng, like=first)]
         for side, phantom in enumerate(sides[: n - made]):
-            yield LabelledCase(
+            case = LabelledCase(
                 case_id=f"{part}-{patient:05d}-{side}",
                 patient=f"{part}-{patient:05d}",
                 study=phantom.study(),
                 target=float(str(phantom.truth["label"])),
                 markers=tuple(phantom.markers.values()),
             )
+            yield case, phantom
             made += 1
         patient += 1
 

@@ -15,9 +15,10 @@ from core.errors import ScreeningError, UsageError
 from core.i18n import mark
 from core.io.labelled_folder import Row, inside_folder, read_table, studies
 from core.io.reader import shared_reader
+from core.phantom import Phantom
 from core.records import Box, Frame, LabelledCase, Study
 from core.tasks.retina_lesions.locate import locate
-from core.tasks.retina_lesions.phantom import make_phantom
+from core.tasks.retina_lesions.phantom import make_phantom, make_time_points
 from core.tasks.retina_lesions.prepare import field_mask, picture
 from core.tasks.retina_lesions.task import (
     DISC,
@@ -49,10 +50,23 @@ def phantom_cases(seed: int, part: Literal["training", "test"], n: int) -> Itera
     """
     for index in range(n):
         phantom = make_phantom(np.random.default_rng([seed, int(part == "test"), index]))
-        label_map = np.zeros(phantom.pixels.shape[:2], np.uint8)
-        for name, kind in PHANTOM_KINDS:
-            label_map[np.asarray(phantom.truth[name], bool)] = kind
-        yield _case(f"{part}-{index:05d}", f"{part}-{index:05d}", phantom.study(), label_map)
+        yield _phantom_case(f"{part}-{index:05d}", f"{part}-{index:05d}", phantom)
+
+
+def time_point_cases(seed: int, part: Literal["training", "test"], n: int) -> Iterator[LabelledCase]:
+    """The five photographs of each of `n` phantom eyes, as the reference system had them: "-t0" to "-t4" ends their case id."""
+    for index in range(n):
+        name = f"{part}-{index:05d}"
+        for point, phantom in enumerate(make_time_points(np.random.default_rng([seed, int(part == "test"), index]))):
+            yield _phantom_case(f"{name}-t{point}", name, phantom)
+
+
+def _phantom_case(case_id: str, patient: str, phantom: Phantom) -> LabelledCase:
+    """A phantom with its label map."""
+    label_map = np.zeros(phantom.pixels.shape[:2], np.uint8)
+    for name, kind in PHANTOM_KINDS:
+        label_map[np.asarray(phantom.truth[name], bool)] = kind
+    return _case(case_id, patient, phantom.study(), label_map)
 
 
 def idrid_cases(folder: Path, excluded: Counter[str] | None = None) -> Iterator[LabelledCase]:

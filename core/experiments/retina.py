@@ -1,0 +1,107 @@
+"""Retina: networks, splits, learning rate, batch, optimizer, loss and augmentation."""
+
+from core.experiments.declaration import Arm, Experiment, Published, Size
+from core.i18n import mark
+
+TASK = "retina_lesions"
+FOREVER = 10**6  # epochs between steps: the learning rate stays as it is
+RECIPE = {
+    "architecture": "unet_small",
+    "optimizer": "rmsprop",
+    "lr": 1e-3,
+    "momentum": 0.9,
+    "batch": 2,
+    "epochs": 50,
+    "step": FOREVER,
+    "options": {"loss": "entropy"},
+}
+SOFTMAX = {"loss": "softmax"}
+SIZE = Size(n_training=40, n_test=20)
+SMALL = Size(n_training=10, n_test=5, seeds=2, changes={"epochs": 6}, side=112)
+NOTES = (
+    mark("The reference names neither its lesions nor which AUROC is its best one; all pixels together are measured here."),
+    mark("AUROC is near 1 where lesions are rare, even for a simple rule: average precision and Dice say more."),
+)
+
+
+def _auroc(value: float) -> Published:
+    return Published(value, "", "Table 4.2.1")
+
+
+def _network(title: str, architecture: str, auroc: float) -> Arm:
+    changes = {"architecture": architecture, "optimizer": "sgd", "options": SOFTMAX}
+    return Arm(title, changes, _auroc(auroc))
+
+
+EXPERIMENTS = (
+    Experiment(
+        id="retina_training",
+        task=TASK,
+        title=mark("Retina: learning rate, batch, optimizer, loss and augmentation"),
+        question=mark("Which choices leave masks empty, make training diverge, or help?"),
+        metric="average_precision",
+        recipe=RECIPE,
+        arms=(
+            Arm("reference: RMSprop, batch 2, BCE, constant lr"),
+            Arm("scheduled lr", {"schedule": "cosine"}),
+            Arm("lr 0.0002", {"lr": 2e-4}),
+            Arm("batch 1", {"batch": 1}),
+            Arm("batch 5", {"batch": 5}),
+            Arm("SGD", {"optimizer": "sgd"}),
+            Arm("Adam", {"optimizer": "adam"}),
+            Arm("cross-entropy over kinds and background", {"options": SOFTMAX}),
+            Arm("BCE and Dice", {"options": {"loss": "entropy_dice"}}),
+            Arm("no augmentation", augmented=False),
+        ),
+        protocols=("by_patient",),
+        size=SIZE,
+        fast=SMALL,
+        notes=(*NOTES, mark("The scheduled rate is a cosine; the reference lowered it when its validation did not improve.")),
+        cases="time_point_cases",
+    ),
+    Experiment(
+        id="retina_splits",
+        task=TASK,
+        title=mark("Retina: four ways to split"),
+        question=mark("How much better does a network look when the same eyes are on both sides?"),
+        metric="auroc",
+        recipe=RECIPE | {"optimizer": "adam", "options": {"loss": "entropy_dice"}},
+        arms=(Arm("small U-Net"),),
+        protocols=("random_90_10", "random_55_45", "time_point", "by_patient"),
+        size=SIZE,
+        fast=SMALL,
+        notes=NOTES,
+        folds=(0, 1, 2, 3, 4),
+        cases="time_point_cases",
+    ),
+    Experiment(
+        id="retina_networks",
+        task=TASK,
+        title=mark("Retina: five networks"),
+        question=mark("Do the networks keep the published order when no eye is on both sides?"),
+        metric="auroc",
+        recipe=RECIPE | {"batch": 5},
+        arms=(
+            Arm("U-Net", {"architecture": "unet", "batch": 1}, _auroc(0.6051)),
+            _network("FCN-ResNet101", "fcn_resnet101", 0.9681),
+            _network("SegNet", "segnet", 0.73),
+            _network("DeepLabv3", "deeplabv3", 0.9398),
+            _network("DeepLabv3+", "deeplabv3plus_resnet50", 0.95),
+            Arm(
+                "DeepLabv3+, Xception",
+                {"architecture": "deeplabv3plus_xception", "optimizer": "sgd", "options": SOFTMAX},
+                fast=None,
+            ),
+            Arm(
+                "DeepLabv3+, dilated ResNet",
+                {"architecture": "deeplabv3plus_drn", "optimizer": "sgd", "options": SOFTMAX},
+                fast=None,
+            ),
+        ),
+        protocols=("by_patient",),
+        size=SIZE,
+        fast=Size(n_training=10, n_test=5, seeds=1, changes={"epochs": 3}, side=56),
+        notes=NOTES,
+        cases="time_point_cases",
+    ),
+)
