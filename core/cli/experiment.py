@@ -12,7 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="of the experiment; --list shows all")
     parser.add_argument("--list", action="store_true", help="show the experiments and stop")
     parser.add_argument("--seeds", type=int, help="repetitions; default: as declared")
-    parser.add_argument("--fast", action="store_true", help="few and small images: minutes on two cores, marked as such")
+    parser.add_argument(
+        "--fast", action="store_true", help="few and small images: minutes on two cores, marked as such"
+    )
     parser.add_argument("--data", type=Path, help="folder of real labelled images instead of phantoms")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder of results")
     parser.add_argument(

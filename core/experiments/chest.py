@@ -21,7 +21,11 @@ EXPERIMENTS = (
         },
         arms=(
             Arm("Faster R-CNN, MobileNetV3", fast={"options": {"size": 160}}),
-            Arm("RetinaNet, MobileNetV3", {"architecture": "retinanet_mobilenet_v3_large"}, fast={"options": {"size": 160}}),
+            Arm(
+                "RetinaNet, MobileNetV3",
+                {"architecture": "retinanet_mobilenet_v3_large"},
+                fast={"options": {"size": 160}},
+            ),
             Arm("Faster R-CNN, ResNet50", {"architecture": "fasterrcnn_resnet50_fpn"}, fast=None),
         ),
         protocols=("by_patient",),

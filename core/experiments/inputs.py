@@ -22,7 +22,9 @@ def learner(task_id: str, *, augmented: bool, side: int) -> Any:
     if hasattr(learn, "augment"):
         return SimpleNamespace(
             plain=lambda stored: _resized(learn.plain(stored), side),
-            augment=lambda stored, rng: _resized(learn.augment(stored, rng) if augmented else learn.plain(stored), side),
+            augment=lambda stored, rng: _resized(
+                learn.augment(stored, rng) if augmented else learn.plain(stored), side
+            ),
         )
     if augmented:
         return learn

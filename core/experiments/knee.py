@@ -36,7 +36,12 @@ ADAM = {"optimizer": "adam"}
 
 
 def _experiment(
-    name: str, title: str, question: str, arms: tuple[Arm, ...], protocols: tuple[str, ...] = PROTOCOLS, n_seeds: int = 3
+    name: str,
+    title: str,
+    question: str,
+    arms: tuple[Arm, ...],
+    protocols: tuple[str, ...] = PROTOCOLS,
+    n_seeds: int = 3,
 ) -> Experiment:
     return Experiment(
         id=f"knee_{name}",

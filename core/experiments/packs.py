@@ -45,9 +45,9 @@ def _collected(experiment: Experiment, n_training: int, n_test: int, data: Path 
         return collect(experiment.task, training, test, facts, DATA_SEED)
     cases: list[LabelledCase] = list(module.evaluation_cases(data, None, Counter()))
     patients = sorted({case.patient for case in cases})
-    unseen = set(patients[:: TEST_SHARE])
-    parts = ([case for case in cases if (case.patient in unseen) == is_test] for is_test in (False, True))
-    return collect(experiment.task, *parts, facts=folder_facts("not stated"), seed=DATA_SEED)
+    unseen = set(patients[::TEST_SHARE])
+    training, test = ([case for case in cases if (case.patient in unseen) == is_test] for is_test in (False, True))
+    return collect(experiment.task, training, test, folder_facts("not stated"), DATA_SEED)
 
 
 def shrunk(pack: Pack, side: int) -> Pack:

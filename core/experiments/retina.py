@@ -19,7 +19,9 @@ SOFTMAX = {"loss": "softmax"}
 SIZE = Size(n_training=40, n_test=20)
 SMALL = Size(n_training=10, n_test=5, seeds=2, changes={"epochs": 6}, side=112)
 NOTES = (
-    mark("The reference names neither its lesions nor which AUROC is its best one; all pixels together are measured here."),
+    mark(
+        "The reference names neither its lesions nor which AUROC is its best one; all pixels together are measured here."
+    ),
     mark("AUROC is near 1 where lesions are rare, even for a simple rule: average precision and Dice say more."),
 )
 
@@ -56,7 +58,10 @@ EXPERIMENTS = (
         protocols=("by_patient",),
         size=SIZE,
         fast=SMALL,
-        notes=(*NOTES, mark("The scheduled rate is a cosine; the reference lowered it when its validation did not improve.")),
+        notes=(
+            *NOTES,
+            mark("The scheduled rate is a cosine; the reference lowered it when its validation did not improve."),
+        ),
         cases="time_point_cases",
     ),
     Experiment(

@@ -315,7 +315,10 @@ def fit_fold(task_network: Any, learn: Any, pack: Pack, fold: int, recipe: Recip
         if recipe.keep == "last" or kept_epoch < 0 or validation < history[kept_epoch]["validation_loss"]:
             kept, kept_epoch = _prefixed("kept", average.state_dict()), epoch
         if checkpoint:
-            model, state = _prefixed("model", network.state_dict()), _prefixed("optimizer", _state_of(optimizer, network))
+            model, state = (
+                _prefixed("model", network.state_dict()),
+                _prefixed("optimizer", _state_of(optimizer, network)),
+            )
             follower = _prefixed("average", average.state_dict()) if recipe.average else {}
             checkpoint.save(model | follower | kept | state, history, kept_epoch)
         print(

@@ -42,9 +42,7 @@ def three_class_cases(seed: int, part: Literal["training", "test"], n: int) -> I
         yield replace(case, target=float(WHO_CLASSES.index(who_class(float(str(phantom.truth["t_score_dxa"]))))))
 
 
-def _phantom_hips(
-    seed: int, part: Literal["training", "test"], n: int
-) -> Iterator[tuple[LabelledCase, Phantom]]:
+def _phantom_hips(seed: int, part: Literal["training", "test"], n: int) -> Iterator[tuple[LabelledCase, Phantom]]:
     """Cases with the phantoms that they show."""
     made, patient = 0, 0
     while made < n:
