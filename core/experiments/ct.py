@@ -15,8 +15,8 @@ RECIPE = {
     "schedule": "cosine",
 }
 SIZE = Size(n_training=4500, n_test=900, changes={"pretrained": True})
-FAST = Size(n_training=150, n_test=100, seeds=2, changes={"epochs": 8, "batch": 16}, side=32)
-FAST_NETWORKS = Size(n_training=150, n_test=100, seeds=2, changes={"epochs": 4, "batch": 16}, side=80)
+FAST = Size(n_training=180, n_test=120, seeds=2, changes={"epochs": 8, "batch": 16}, side=32)
+FAST_NETWORKS = Size(n_training=180, n_test=120, seeds=2, changes={"epochs": 5, "batch": 16}, side=80)
 NOTES = (
     mark(
         "The reference measured once on 900 slices, which also may have chosen the epoch; patients are not mentioned."

@@ -58,6 +58,7 @@ class Size:
         seeds: Repetitions, each with other splits and other first weights.
         changes: Of the recipe, before those of an arm.
         side: Of the network input, pixels; 0 = that of the task.
+        folds: Validation folds that are run.
     """
 
     n_training: int
@@ -65,6 +66,7 @@ class Size:
     seeds: int = 3
     changes: Changes = field(default_factory=dict)
     side: int = 0
+    folds: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,6 @@ class Experiment:
         arms: In the order of the table.
         protocols: Ids of `protocols.PROTOCOLS`, the reference's first.
         size, fast: Cases and seeds in full, and in minutes on two cores.
-        folds: Validation folds that are run.
         cases: Function of the task's data module that makes phantoms.
         network: Module of the network where it is not the task's.
         measures_training: Whether the final network is measured on its training cases too.
@@ -100,7 +101,6 @@ class Experiment:
     size: Size
     fast: Size
     notes: tuple[str, ...] = ()
-    folds: tuple[int, ...] = (0,)
     cases: str = "phantom_cases"
     network: str = ""
     measures_training: bool = False

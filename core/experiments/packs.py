@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from core import registry
 from core.experiments.declaration import Experiment
@@ -55,22 +57,23 @@ def shrunk(pack: Pack, side: int) -> Pack:
 
     Args:
         pack: Square images.
-        side: Of the label maps, or of the images where there are none; divides theirs.
+        side: Of the label maps, or of the images where there are none.
     """
     n_before = (pack.label_maps if pack.label_maps.size else pack.images).shape[1]
-    factor = n_before // side
     boxes = pack.boxes.copy()
-    boxes[:, :4] /= factor
-    middle = factor // 2
-    maps = pack.label_maps[:, middle::factor, middle::factor] if pack.label_maps.size else pack.label_maps
-    return replace(pack, images=_pooled(pack.images, factor), label_maps=np.ascontiguousarray(maps), boxes=boxes)
+    boxes[:, :4] *= side / n_before
+    at = ((np.arange(side) + 0.5) * n_before / side).astype(np.int64)  # the nearest pixels
+    maps = pack.label_maps[:, at[:, None], at] if pack.label_maps.size else pack.label_maps
+    images = _resampled(pack.images, pack.images.shape[1] * side // n_before)
+    return replace(pack, images=images, label_maps=maps, boxes=boxes)
 
 
-def _pooled(images: NDArray[np.uint8] | NDArray[np.int16], factor: int) -> NDArray[np.uint8] | NDArray[np.int16]:
-    """Means of factor x factor pixels, rounded, image by image: all at once would fill the memory."""
-    n, side = images.shape[0], images.shape[1] // factor
-    pooled = np.empty((n, side, side, *images.shape[3:]), images.dtype)
-    for own, image in zip(pooled, images, strict=True):
-        blocks = image[: side * factor, : side * factor].reshape(side, factor, side, factor, *image.shape[2:])
-        own[:] = np.rint(blocks.mean(axis=(1, 3), dtype=np.float32)).astype(images.dtype)
-    return pooled
+def _resampled(images: NDArray[np.uint8] | NDArray[np.int16], side: int) -> NDArray[np.uint8] | NDArray[np.int16]:
+    """Means of the pixels that become one, rounded; image by image, for all at once would fill the memory."""
+    shape = (len(images), side, side, *images.shape[3:])
+    small = np.empty(shape, images.dtype)
+    for own, image in zip(small, images, strict=True):
+        planes = torch.from_numpy(image.reshape(*image.shape[:2], -1)).permute(2, 0, 1).float()
+        means = functional.adaptive_avg_pool2d(planes, side).permute(1, 2, 0).numpy()
+        own[:] = np.rint(means).astype(images.dtype).reshape(own.shape)
+    return small

@@ -1,5 +1,7 @@
 """Retina: networks, splits, learning rate, batch, optimizer, loss and augmentation."""
 
+from dataclasses import replace
+
 from core.experiments.declaration import Arm, Experiment, Published, Size
 from core.i18n import mark
 
@@ -17,7 +19,7 @@ RECIPE = {
 }
 SOFTMAX = {"loss": "softmax"}
 SIZE = Size(n_training=40, n_test=20)
-SMALL = Size(n_training=10, n_test=5, seeds=2, changes={"epochs": 6}, side=112)
+SMALL = Size(n_training=10, n_test=5, seeds=2, changes={"epochs": 10}, side=128)
 NOTES = (
     mark(
         "The reference names neither its lesions nor which AUROC is its best one; all pixels together are measured here."
@@ -73,10 +75,9 @@ EXPERIMENTS = (
         recipe=RECIPE | {"optimizer": "adam", "options": {"loss": "entropy_dice"}},
         arms=(Arm("small U-Net"),),
         protocols=("random_90_10", "random_55_45", "time_point", "by_patient"),
-        size=SIZE,
-        fast=SMALL,
+        size=replace(SIZE, folds=(0, 1, 2, 3, 4)),
+        fast=replace(SMALL, folds=(0, 1, 2)),
         notes=NOTES,
-        folds=(0, 1, 2, 3, 4),
         cases="time_point_cases",
     ),
     Experiment(
@@ -105,7 +106,7 @@ EXPERIMENTS = (
         ),
         protocols=("by_patient",),
         size=SIZE,
-        fast=Size(n_training=10, n_test=5, seeds=1, changes={"epochs": 3}, side=56),
+        fast=Size(n_training=10, n_test=5, seeds=1, changes={"epochs": 3}, side=64),
         notes=NOTES,
         cases="time_point_cases",
     ),

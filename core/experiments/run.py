@@ -50,7 +50,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Its name in the journal."""
+        """What it is."""
         return f"{self.arm.name} | {self.protocol} | seed {self.seed} | fold {self.fold}"
 
 
@@ -81,7 +81,7 @@ class Plan:
         for seed in range(self.n_seeds):
             for arm in self.experiment.arms_of(is_fast=self.is_fast):
                 for protocol in arm.protocols or self.experiment.protocols:
-                    for fold in self.experiment.folds:
+                    for fold in self.experiment.sized(is_fast=self.is_fast).folds:
                         yield Run(arm, protocol, seed, fold)
 
     def recipe(self, run: Run) -> Recipe:
@@ -89,9 +89,15 @@ class Plan:
         return Recipe(**self.experiment.recipe_of(run.arm, is_fast=self.is_fast), seed=run.seed)
 
     def about(self) -> dict[str, object]:
-        """What rows depend on beside their keys: all that is declared but the number of seeds."""
-        declared = repr((self.experiment, self.is_fast)).encode()
-        return {"experiment": self.experiment.id, "declaration": sha256(declared).hexdigest(), "real": bool(self.data)}
+        """What rows depend on beside their keys."""
+        own, size = self.experiment, self.experiment.sized(is_fast=self.is_fast)
+        cases = {"cases": own.cases, "n_training": size.n_training, "n_test": size.n_test, "real": bool(self.data)}
+        return {"experiment": own.id, "metric": own.metric, "network": own.network, "side": size.side, **cases}
+
+    def key(self, run: Run) -> str:
+        """Name of a run, which says how it trains: an arm that was declared anew is run anew."""
+        told = repr((self.recipe(run), run.arm.augmented)).encode()
+        return f"{run.key} | {sha256(told).hexdigest()[:12]}"
 
 
 def run_experiment(plan: Plan, pack: Pack | None = None) -> Path:
@@ -113,7 +119,7 @@ def run_experiment(plan: Plan, pack: Pack | None = None) -> Path:
     with Progress(work, plan.experiment.id, len(runs), min(len(journal), len(runs))) as progress:
         for number, run in enumerate(runs, start=1):
             print(f"{number}/{len(runs)} {run.key}", file=sys.stderr, flush=True)
-            done.append(journal.once(run.key, _computed(plan, run, cases, work / "fold")))
+            done.append(journal.once(plan.key(run), _computed(plan, run, cases, work / "fold")))
             progress.step(number)
     _write(plan, done, folder)
     return folder
@@ -123,13 +129,18 @@ def _computed(plan: Plan, run: Run, pack: Pack, folder: Path) -> Callable[[], di
     """One run, for the journal."""
 
     def compute() -> dict[str, Any]:
-        own = None if plan.is_fast else folder / sha256(run.key.encode()).hexdigest()[:16]
+        own = None if plan.is_fast else folder / sha256(plan.key(run).encode()).hexdigest()[:16]
         found = _run(plan, run, pack, own)
         if own:
             shutil.rmtree(own)
         return found
 
     return compute
+
+
+def network_of(experiment: Experiment) -> Any:
+    """The module with the network of an experiment and its scores."""
+    return import_module(experiment.network) if experiment.network else registry.part(experiment.task, "network")
 
 
 def _run(plan: Plan, run: Run, pack: Pack, folder: Path | None) -> dict[str, Any]:
@@ -140,9 +151,7 @@ def _run(plan: Plan, run: Run, pack: Pack, folder: Path | None) -> dict[str, Any
     """
     experiment, protocol = plan.experiment, PROTOCOLS[run.protocol]
     recipe, side = plan.recipe(run), experiment.sized(is_fast=plan.is_fast).side
-    task_network = (
-        import_module(experiment.network) if experiment.network else registry.part(experiment.task, "network")
-    )
+    task_network = network_of(experiment)
     augmented = run.arm.augmented and not protocol.copies
     learn = learner(experiment.task, augmented=augmented, side=side)
     cases = arranged(pack, protocol, run.seed, run.fold)

@@ -78,7 +78,7 @@ def summarise(rows: Sequence[Row], experiment: Experiment, *, is_fast: bool, dat
         "data": data,
         "metric": experiment.metric,
         "n_seeds": len({row["seed"] for row in rows}),
-        "n_folds": len(experiment.folds),
+        "n_folds": len(size.folds),
         "input_side": size.side or None,
         "only_in_full": [arm.name for arm in experiment.arms if is_fast and arm.fast is None],
         "arms": entries,
