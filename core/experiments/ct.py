@@ -21,7 +21,8 @@ NOTES = (
     mark(
         "The reference measured once on 900 slices, which also may have chosen the epoch; patients are not mentioned."
     ),
-    mark("Slices are simulated, with ranges of trabecular HU as classes."),
+    mark("The classes are ranges of trabecular HU; how the reference made its labels is not said."),
+    mark("The fast size starts from random weights, the reference started from ImageNet weights."),
 )
 
 

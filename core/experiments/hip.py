@@ -18,7 +18,7 @@ RECIPE = {
 SIZE = Size(n_training=609, n_test=84)
 NOTES = (
     mark("Momentum, the factor of StepLR and the first weights are not stated in the reference; they are our reading."),
-    mark("Hips are simulated; right hips are mirrored to left ones, and both hips of a patient may be there."),
+    mark("Right hips are mirrored to left ones, and both hips of a patient may be there."),
 )
 FINAL = Published(0.9167, "", "Figure 4-8")
 

@@ -21,7 +21,7 @@ FAST = Size(n_training=120, n_test=100, changes={"epochs": 8})
 PROTOCOLS = ("inside", "by_patient")
 NOTES = (
     mark("The reference reports training figures only; it tested on knees that it had trained on."),
-    mark("Knees are simulated, and enter as uptake ratios; the reference fed raw counts."),
+    mark("Knees enter as uptake ratios; the reference fed raw counts."),
 )
 LOG_LOSS = (
     *(1.6243, 1.6026, 1.5917, 1.5786, 1.5630, 1.5580, 1.5540, 1.5557, 1.5393, 1.5460),
