@@ -12,7 +12,6 @@ Boxes: open boxes/ in LabelImg (Pascal VOC), correct them, press space where one
 import argparse
 from pathlib import Path
 
-from core.cli.options import read_options
 from core.errors import UsageError
 
 TASKS = ("hip_osteoporosis",)
@@ -42,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--test-year",
         type=int,
         metavar="YEAR",
-        help="films of this year or later are for testing, earlier ones of the same patients are left out; default: the last year",
+        help="films of this year or later are for testing, older ones of the same patients are left out; default: the last year",
     )
     boxes = parser.add_argument_group("reviewed boxes")
     boxes.add_argument(
@@ -64,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     from core.curation.hip_osteoporosis import curate
     from core.io.reader import shared_reader
 
-    columns = {key: str(value) for key, value in read_options(options.columns).items()}
+    columns = dict(item.partition("=")[::2] for item in options.columns)
     prepare_folder(options.out)
     dexa = read_dexa(shared_reader(), options.dexa, options.dexa_table, columns)
     curated = curate(shared_reader(), options.dicom, dexa, options.test_year)

@@ -120,8 +120,8 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument(
         "--fast",
         action="store_true",
-        help=f"{fast.EPOCHS} epochs on one fold of {fast.TRAINING} cases, tested on {fast.TEST}: a few minutes on one core, "
-        "to try the road. Weights go to weights/ in the folder of --data, never to the installed ones; their card says what they are",
+        help=f"{fast.EPOCHS} epochs on one fold of {fast.TRAINING} cases, tested on {fast.TEST}: minutes on one core, "
+        "to try the road. Weights go to weights/ in the folder of --data, never to the installed ones; the card says so",
     )
 
 

@@ -83,7 +83,7 @@ def write_data_set(reader: Reader, dicom: Path, dexa: DexaTable, curated: Curate
 def headers(films: Sequence[Film]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """Head and rows of headers.csv: every film that could be read, with its year in place of the day."""
     head = ("film", "file_number", "patient", "year", "laterality", *FACTS, *_HEADER_COLUMNS)
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (
             *(
                 film.film,

@@ -79,7 +79,7 @@ def find_columns(head: tuple[str, ...], chosen: Mapping[str, str]) -> dict[str, 
     """
     if unknown := sorted(set(chosen) - set(NAMES)):
         raise UsageError(f"column {unknown[0]!r}; known: {', '.join(NAMES)}")
-    names = {}
+    names: dict[str, str] = {}
     for key, usual in NAMES.items():
         fitting = [name for name in head if name == chosen[key]] if key in chosen else _fitting(head, usual)
         if len(fitting) > 1:

@@ -2,8 +2,8 @@
 
 Rules, in this order; the first that applies is the reason why a film is left out:
 
-1. The file cannot be read, or a check of the gate speaks against it (another image or body part, blank, blurred, metal, not frontal,
-   no side, both hips in one film, an age outside the model's, text in the picture).
+1. The file cannot be read, or a check of the gate speaks against it (another image or body part, blank, blurred, metal, not
+   frontal, no side, both hips in one film, an age outside the model's, text in the picture).
 2. It names no patient or no day, or the DXA table has no row of the patient, none with a value, none within six months.
 3. Another film has the same pixels: of one patient the first by hash stays, of two patients none.
 4. The patient is in the test set, and the film is older than the test year.

@@ -37,8 +37,8 @@ def studies(folder: Path, rows: list[Row], excluded: Counter[str] | None = None)
 
     Args:
         folder: Where the files lie; a path that leads out of it is left out.
-        rows: With the column `file`, and `laterality` (L or R) where the header does not tell the side. Of a picture, which has no
-            header, columns named in FACTS stand for one.
+        rows: With the column `file`, and `laterality` (L or R) where the header does not tell the side. A picture has no header:
+            columns named in FACTS stand for one.
         excluded: Gets the number of rows left out by reason.
     """
     root = folder.resolve()

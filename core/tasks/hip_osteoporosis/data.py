@@ -102,8 +102,8 @@ def dexa_rows(rng: np.random.Generator, patient: str, phantom: Phantom) -> list[
 def folder_cases(folder: Path, labels: Path | None, split: str) -> Iterator[LabelledCase]:
     """A hospital's own hips; see `labelled_folder.labelled` for the table.
 
-    Columns x_min, y_min, x_max and y_max, where filled, are a reviewed box of the femoral neck: the square around it is cut in place
-    of the region that `locate` proposes.
+    Columns x_min, y_min, x_max and y_max, where filled, are a reviewed box of the femoral neck: the square around it is cut in
+    place of the region that `locate` proposes.
     """
     for number, row, study in labelled(folder, labels, split, n_classes=2):
         yield LabelledCase(
