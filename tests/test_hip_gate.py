@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from core.imaging import checks
 from core.imaging.display import to_bytes, to_display
+from core.imaging.quality import measure
 from core.io.phantom_file import write_dicom
 from core.io.reader import shared_reader
 from core.manifest import Manifest, read_manifest
@@ -272,3 +273,15 @@ def test_the_real_chest_is_refused_with_and_without_its_header(data_dir: Path, m
     study = shared_reader().read((data_dir / "real_dicom" / name).read_bytes())
     for seen in (study, header_free(study)):
         assert gate(seen, manifest).suggested_task == "chest_lesions"
+
+
+@pytest.mark.parametrize("seed", [14, 16, 20, 56])
+def test_dense_bone_is_no_metal(manifest: Manifest, seed: int) -> None:
+    study = make_phantom(np.random.default_rng([81, seed]), t_score=1.0).study()
+    assert measure(study.frame).brightness_gap > 0.55, "no dense bone that brightness alone would take for metal"
+    assert "implant" not in codes(study, manifest)
+
+
+def test_thin_screws_are_metal(manifest: Manifest) -> None:
+    for seed in range(20):
+        assert "implant" in codes(make_phantom(np.random.default_rng([77, seed]), implant="screws").study(), manifest)

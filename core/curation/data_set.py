@@ -28,7 +28,7 @@ from core.records import Frame, Study
 
 PAIR_COLUMNS = ("film", "dexa_row", "days", "t_score", "source", "label", "split")
 HEADERS, PAIRS, EXCLUDED, SUMMARY, IMAGES = "headers.csv", "pairs.csv", "excluded.csv", "curation.json", "images"
-_HEADER_COLUMNS = ("rows", "columns", "bits_stored", "photometric", "sharpness", "brightness_gap")
+_HEADER_COLUMNS = ("rows", "columns", "bits_stored", "photometric", "sharpness", "brightness_gap", "edge_steepness")
 _WHITE = 65535
 
 

@@ -104,4 +104,5 @@ def _header(study: Study) -> Row:
         "photometric": study.tags.get("PhotometricInterpretation", ""),
         "sharpness": f"{quality.sharpness:.4f}",
         "brightness_gap": f"{quality.brightness_gap:.4f}",
+        "edge_steepness": f"{quality.edge_steepness:.4f}",
     }
