@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from io_files import picture, ramp
 from PIL import Image
 
 from core.cli.main import main
@@ -16,7 +17,6 @@ from core.io.voc import VocError, parse_voc, write_voc
 from core.tasks.hip_osteoporosis.data import evaluation_cases, folder_cases
 from core.tasks.hip_osteoporosis.locate import locate
 from core.tasks.hip_osteoporosis.phantom import make_phantom
-from io_files import picture, ramp
 
 FILMS = ("00000000000000aa", "00000000000000bb", "00000000000000cc")
 SIZE = (380, 440)
@@ -133,7 +133,9 @@ def test_calls_that_cannot_work(data_set: Path, tmp_path: Path, capsys: pytest.C
         read_reviewed(tmp_path / "nowhere", is_marked=True)
 
 
-@pytest.mark.parametrize("box", [("1", "2", "", "9"), ("1", "2", "x", "9"), ("5", "5", "5", "5"), ("1", "2", "nan", "9")])
+@pytest.mark.parametrize(
+    "box", [("1", "2", "", "9"), ("1", "2", "x", "9"), ("5", "5", "5", "5"), ("1", "2", "nan", "9")]
+)
 def test_training_refuses_a_box_that_is_none(data_set: Path, box: tuple[str, ...]) -> None:
     row = (f"images/{FILMS[0]}.png", "p", 1, "train", "L", *box)
     (data_set / "labels.csv").write_bytes(csv_bytes(HEAD, [row]))

@@ -81,7 +81,9 @@ def test_a_table_by_any_door(tmp_path: Path, reader: Reader, write: object) -> N
     assert "A1" not in repr(found)
 
 
-@pytest.mark.parametrize(("bmd", "t_score"), [(0.858, 0.0), (0.738, -1.0), (0.558, -2.5), (0.978, 1.0), (0.500, -2.983)])
+@pytest.mark.parametrize(
+    ("bmd", "t_score"), [(0.858, 0.0), (0.738, -1.0), (0.558, -2.5), (0.978, 1.0), (0.500, -2.983)]
+)
 def test_t_score_of_a_density(bmd: float, t_score: float) -> None:
     assert neck_t_score(bmd) == t_score
 
@@ -92,7 +94,9 @@ def test_columns_by_usual_names_and_by_choice() -> None:
         "date": "SCAN_DATE",
         "t_score": "tscore",
     }
-    chosen = find_columns(("病歷號", "日期", "T-score", "T_Score"), {"patient": "病歷號", "date": "日期", "t_score": "T_Score"})
+    chosen = find_columns(
+        ("病歷號", "日期", "T-score", "T_Score"), {"patient": "病歷號", "date": "日期", "t_score": "T_Score"}
+    )
     assert chosen == {"patient": "病歷號", "date": "日期", "t_score": "T_Score"}
 
 

@@ -42,7 +42,17 @@ def curate(hospital: Path, out: Path, *more: str) -> int:
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("hospital")
-    command = ["phantom", "hospital", "hip_osteoporosis", "--patients", str(N_PATIENTS), "--seed", "5", "--out", str(out)]
+    command = [
+        "phantom",
+        "hospital",
+        "hip_osteoporosis",
+        "--patients",
+        str(N_PATIENTS),
+        "--seed",
+        "5",
+        "--out",
+        str(out),
+    ]
     assert main(command) == 0
     return out
 
@@ -164,7 +174,9 @@ def test_evaluation_takes_the_rows_of_a_split(curated: Path, tmp_path: Path) -> 
     assert rows_of(labels) == expected
     excluded: Counter[str] = Counter()
     cases = list(evaluation_cases(curated, labels, excluded))
-    assert [(case.patient, case.target) for case in cases] == [(row["patient"], float(row["label"])) for row in expected]
+    assert [(case.patient, case.target) for case in cases] == [
+        (row["patient"], float(row["label"])) for row in expected
+    ]
     assert excluded == Counter()
     with pytest.raises(UsageError, match="split"):
         of_split(curated, None, "nowhere", tmp_path)
@@ -208,7 +220,9 @@ def reasons(folder: Path, films: dict[str, bytes], table: str) -> tuple[int, lis
         (folder / "dicom" / f"{name}.dcm").write_bytes(content)
     (folder / "dexa.csv").write_text("PatientID,ScanDate,T_score\n" + table)
     code = curate(folder, folder / "out")
-    found = {int(row["file_number"]): row["reason"] for row in rows_of(folder / "out" / "excluded.csv")} if not code else {}
+    found = (
+        {int(row["file_number"]): row["reason"] for row in rows_of(folder / "out" / "excluded.csv")} if not code else {}
+    )
     return code, [found.get(number, "") for number in range(1, len(films) + 1)]
 
 
@@ -239,9 +253,7 @@ def test_nothing_to_pair_is_said_with_its_reasons(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize("what", ["a full folder", "no films", "no table"])
-def test_calls_that_cannot_work(
-    hospital: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
-) -> None:
+def test_calls_that_cannot_work(hospital: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str) -> None:
     out, films, table = tmp_path / "out", hospital / "dicom", hospital / "dexa.csv"
     if what == "a full folder":
         out.mkdir()

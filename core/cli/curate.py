@@ -6,22 +6,27 @@ out, labels.csv, curation.json, images/ (PNG of 16 bits without a header) and bo
 No name, id or day is written: a film is named by the hash of its file, a patient by a keyed hash. The key is
 FIVEFOLD_PSEUDONYM_KEY; without one every run has its own.
 
-Boxes: open boxes/ in LabelImg (Pascal VOC), correct them, press space where one is right, save; then call again with --reviewed.
+Boxes of hips: open boxes/ in LabelImg (Pascal VOC), correct them, press space where one is right, save; then call again
+with --reviewed.
+
+Of the other tasks the files stay where they are, and --out gets a table that `train --data DIR --labels TABLE` reads: knees with
+the grades of their own .mat files and every conflict (knees.csv), CT slices with one label a patient, chest films with boxes as
+COCO.
 """
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
+from core.curation.output import prepare_folder
 from core.errors import UsageError
-
-TASKS = ("hip_osteoporosis",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("task", choices=sorted(_TASKS))
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the data set; empty before")
-    source = parser.add_argument_group("films and scans")
+    source = parser.add_argument_group("hip_osteoporosis")
     source.add_argument("--dicom", type=Path, metavar="DIR", help="folder of films")
     source.add_argument(
         "--dexa",
@@ -43,22 +48,93 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="YEAR",
         help="films of this year or later are for testing, older ones of the same patients are left out; default: the last year",
     )
-    boxes = parser.add_argument_group("reviewed boxes")
+    boxes = parser.add_argument_group("hip_osteoporosis: reviewed boxes")
     boxes.add_argument(
         "--reviewed", type=Path, metavar="DIR", help="read boxes back from XML files, usually DIR/boxes, into --out"
     )
     boxes.add_argument("--all", action="store_true", help="take boxes that LabelImg does not mark as verified too")
     boxes.add_argument("--reviewer", default="", metavar="WHO", help="goes into boxes.csv")
     boxes.add_argument("--reviewed-on", default="", metavar="DATE", help="goes into boxes.csv")
+    _add_other_tasks(parser)
+
+
+def _add_other_tasks(parser: argparse.ArgumentParser) -> None:
+    """Options of the tasks whose files stay where they are."""
+    knee = parser.add_argument_group("knee_djd")
+    knee.add_argument("--mat", type=Path, metavar="DIR", help="folder of .mat files that name their grades")
+    ct = parser.add_argument_group("ct_osteoporosis and chest_lesions")
+    ct.add_argument("--data", type=Path, metavar="DIR", help="folder of slices or films")
+    ct.add_argument(
+        "--labels", type=Path, metavar="TABLE", help="CT: PatientID and T_score, or PatientID and label (0 to 2)"
+    )
+    ct.add_argument("--table", type=Path, metavar="CSV", help="chest: file, label and box (train.csv)")
+    ct.add_argument(
+        "--marks", type=Path, metavar="DIR", help="chest: copies of films with rectangles or ellipses drawn in colour"
+    )
+    ct.add_argument(
+        "--colours", nargs="*", default=[], metavar="COLOUR=LABEL", help="chest: what the colours of marks mean"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Curate films, or read boxes back."""
+    """Curate the files of one task, or read boxes back."""
+    return _TASKS[options.task](options)
+
+
+def _knee(options: argparse.Namespace) -> int:
+    from core.curation.knee_djd import curate
+    from core.io.reader import shared_reader
+
+    if not options.mat:
+        raise UsageError("curate knee_djd needs --mat")
+    prepare_folder(options.out)
+    _print_counts(curate(shared_reader(), options.mat, options.out), "knees")
+    return 0
+
+
+def _ct(options: argparse.Namespace) -> int:
+    from core.curation.ct_osteoporosis import curate, read_grades
+    from core.io.reader import shared_reader
+
+    if not (options.data and options.labels):
+        raise UsageError("curate ct_osteoporosis needs --data and --labels")
+    prepare_folder(options.out)
+    grades = read_grades(shared_reader(), options.labels)
+    _print_counts(curate(shared_reader(), options.data, grades, options.out), "slices")
+    return 0
+
+
+def _chest(options: argparse.Namespace) -> int:
+    from core.curation.chest_lesions import COCO, curate, read_colours
+    from core.io.reader import shared_reader
+
+    if not (options.data and (options.table or options.marks)):
+        raise UsageError("curate chest_lesions needs --data, and --table or --marks")
+    prepare_folder(options.out)
+    colours = read_colours(options.colours)
+    n_films, n_boxes, left_out = curate(
+        shared_reader(), options.data, options.table, options.marks, colours, options.out
+    )
+    print(f"{n_films} films with {n_boxes} boxes in {options.out / COCO}")
+    _print_counts(left_out, "entries")
+    return 0
+
+
+def _print_counts(counts: Counter[str], unit: str) -> None:
+    """What is used by split, then what is left out by reason."""
+    for split in ("train", "test"):
+        if split in counts:
+            print(f"{split}: {counts.pop(split)} {unit}")
+    for reason, n in counts.most_common():
+        print(f"left out: {n}, {reason}")
+
+
+def _hip(options: argparse.Namespace) -> int:
     if options.reviewed:
         return _boxes(options)
     if not (options.dicom and options.dexa):
-        raise UsageError("curate needs --dicom and --dexa, or --reviewed")
-    from core.curation.data_set import prepare_folder, write_data_set
+        raise UsageError("curate hip_osteoporosis needs --dicom and --dexa, or --reviewed")
+    from core.curation.data_set import write_data_set
     from core.curation.dexa import read_dexa
     from core.curation.hip_osteoporosis import curate
     from core.io.reader import shared_reader
@@ -95,3 +171,6 @@ def _boxes(options: argparse.Namespace) -> int:
     for reason, number in reviewed.left_out.items():
         print(f"left out: {number} files, {reason}")
     return 0
+
+
+_TASKS = {"hip_osteoporosis": _hip, "knee_djd": _knee, "ct_osteoporosis": _ct, "chest_lesions": _chest}

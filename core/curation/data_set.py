@@ -32,21 +32,6 @@ _HEADER_COLUMNS = ("rows", "columns", "bits_stored", "photometric", "sharpness",
 _WHITE = 65535
 
 
-def prepare_folder(out: Path) -> None:
-    """Make the folder of a data set.
-
-    Raises:
-        UsageError: There is something in it: it may hold reviewed boxes.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        is_empty = not any(out.iterdir())
-    except OSError as error:
-        raise UsageError("the folder of --out cannot be made") from error
-    if not is_empty:
-        raise UsageError("the folder of --out is not empty, and what people reviewed there is not overwritten")
-
-
 def write_data_set(reader: Reader, dicom: Path, dexa: DexaTable, curated: Curated, out: Path) -> dict[str, object]:
     """Write all tables, then a picture and a proposed box of each film that is used.
 
@@ -55,7 +40,7 @@ def write_data_set(reader: Reader, dicom: Path, dexa: DexaTable, curated: Curate
         dicom: Folder of films, unchanged since it was curated.
         dexa: That the films were paired with.
         curated: From `curate`.
-        out: From `prepare_folder`.
+        out: Folder to write to, empty.
 
     Returns:
         What curation.json says: counts and the test year.

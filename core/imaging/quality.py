@@ -35,9 +35,9 @@ class Quality:
         is_blank: All pixels (almost) equal.
         sharpness: 99.5th percentile of |Laplacian| over the contrast, on a slightly smoothed copy of 512 pixels.
         noise_share: Share of the variance that neighbouring pixels do not share; near 1 = pure noise.
-        brightness_gap: How far the brightest 0.2 % stand above the rest, in units of the rest's range: opaque metal, or dense bone.
-        edge_steepness: Median slope along the border of what stands out so, in those units a pixel of a 512-pixel copy: metal ends
-            at once, bone does not.
+        brightness_gap: How far the brightest 0.2 % stand above the rest, in units of the rest's range: metal, or dense bone.
+        edge_steepness: Median slope along the border of what stands out so, in those units a pixel of a 512-pixel copy: metal
+            ends at once, bone does not.
     """
 
     short_side: int
