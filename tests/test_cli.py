@@ -169,7 +169,9 @@ def test_tasks_and_weights_and_selfcheck(capsys: pytest.CaptureFixture[str]) -> 
     assert "FAILED" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["tasks", "screen", "evaluate", "train", "experiment", "phantom", "weights", "selfcheck"])
+@pytest.mark.parametrize(
+    "command", ["tasks", "screen", "evaluate", "train", "experiment", "phantom", "weights", "selfcheck"]
+)
 def test_help_needs_no_torch(command: str) -> None:
     code = f"import sys; from core.cli.main import parser; parser(); assert 'torch' not in sys.modules and '{command}'"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

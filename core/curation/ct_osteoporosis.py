@@ -107,7 +107,7 @@ def curate(reader: Reader, folder: Path, grades: Mapping[str, int | None], out: 
 
 
 def _judge() -> Judge:
-    manifest = registry.default_manifest(TASK_ID)
+    manifest = registry.manifest_of(TASK_ID)
     if manifest is None:
         raise UsageError(f"no model of {TASK_ID} is installed, and its checks judge the slices")
     check = registry.part(TASK_ID, "gate").check

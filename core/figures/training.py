@@ -62,4 +62,4 @@ def epochs_alt(title: str, lines: Mapping[str, Values], kept_epoch: int, t: Tran
 
 def _kept(lines: Mapping[str, Values], kept_epoch: int, t: Translator) -> str:
     total = max(map(len, lines.values()))
-    return t("n = {total} epochs, published: {kept}", total=total, kept=kept_epoch + 1)
+    return t("n = {total} epochs, kept: {kept}", total=total, kept=kept_epoch + 1)
