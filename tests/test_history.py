@@ -63,8 +63,8 @@ def test_figure_shows_every_epoch_and_marks_the_kept_one(dark: bool) -> None:
     assert [list(trace.y) for trace in figure.data] == list(lines.values())
     assert [list(trace.x) for trace in figure.data] == [[1, 2, 3]] * 2
     assert [trace.name for trace in figure.data] == ["Training", "Objects &lt;b&gt;"]
-    assert "n = 3 epochs, published: 2" in figure.layout.title.text
+    assert "n = 3 epochs, kept: 2" in figure.layout.title.text
     assert figure.layout.shapes[0].x0 == 2
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("Epoch", "Loss")
     alt = epochs_alt("Loss", lines, HISTORY.kept_epoch, Translator("en"))
-    assert alt == "Loss, n = 3 epochs, published: 2. Training: 1.000. Objects <b>: 0.600."
+    assert alt == "Loss, n = 3 epochs, kept: 2. Training: 1.000. Objects <b>: 0.600."
