@@ -55,7 +55,7 @@ def start(page: Page, archive: Path) -> None:
 def run_with_a_break(page: Page) -> None:
     """Reload while it runs, cancel, go on; until the results are there."""
     press(page, f"Run the model on {2 * N_SCANS} cases")
-    answering = page.get_by_text(re.compile(rf"Answering the cases · \d+ of {N_SCANS}"))
+    answering = page.get_by_text(re.compile(rf"Answering the cases · \d+ of {2 * N_SCANS}"))
     expect(answering).to_be_visible(timeout=LIMIT_MS)
     page.reload()
     expect(answering).to_be_visible(timeout=LIMIT_MS)
@@ -97,7 +97,8 @@ def move_slider(page: Page) -> None:
     thumb.focus()
     for _ in range(10):
         thumb.press("ArrowLeft")
-    page.wait_for_timeout(500)  # the slider waits for more keys before it tells
+    value = float(thumb.input_value())
+    expect(page.get_by_text(f"Operating point {value:.2f}").first).to_be_visible(timeout=LIMIT_MS)
     settle(page)
     expect(page.get_by_text("A threshold set by hand.")).to_be_visible(timeout=LIMIT_MS)
     assert statistic(page, "Specificity") != before
@@ -141,7 +142,7 @@ def test_evaluate_adopt_and_reopen(page: Page, app_server: str, archive: Path, t
     cells = counts(page)
     assert sum(cells.values()) == 2 * N_SCANS
     for name, n in cells.items():
-        expect(page.get_by_role("radio", name=f"{name} ({n})").or_(page.get_by_text(f"{name} ({n})"))).to_be_visible()
+        expect(page.get_by_text(f"{name} ({n})", exact=True)).to_be_visible(timeout=LIMIT_MS)
     click_false_positives(page)
     n = cells["False positive"]
     expect(page.get_by_text(f"{n} cases. The wrong ones first")).to_be_visible()
