@@ -8,6 +8,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,10 @@ import pytest
 from core.cli.main import main
 from core.curation import hip_hospital
 from core.curation.data_set import sixteen_bits
+from core.curation.dexa import DexaTable
+from core.curation.films import Film
+from core.curation.hip_osteoporosis import assemble
+from core.curation.pairing import Scan
 from core.errors import UsageError
 from core.io.labelled_folder import FACTS, facts_of, of_split, with_facts
 from core.io.phantom_file import write_dicom
@@ -26,7 +31,7 @@ from core.records import Frame, LabelledCase, Study
 from core.tasks.hip_osteoporosis.data import evaluation_cases, folder_cases, training_array
 from core.tasks.hip_osteoporosis.phantom import make_phantom
 
-N_PATIENTS = 14
+N_PATIENTS = 10
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -34,9 +39,9 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def curate(hospital: Path, out: Path, *more: str) -> int:
+def curate(hospital: Path, out: Path) -> int:
     films, table = str(hospital / "dicom"), str(hospital / "dexa.csv")
-    return main(["curate", "hip_osteoporosis", "--dicom", films, "--dexa", table, "--out", str(out), *more])
+    return main(["curate", "hip_osteoporosis", "--dicom", films, "--dexa", table, "--out", str(out)])
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +103,53 @@ def test_no_patient_is_in_training_and_test(hospital: Path, curated: Path) -> No
     assert patients["train"] & patients["test"] == set()
 
 
-def test_a_chosen_year_moves_the_split(hospital: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert curate(hospital, tmp_path / "out", "--test-year", "2021") == 0
-    years = {row["film"]: int(row["year"]) for row in rows_of(tmp_path / "out" / "headers.csv")}
-    pairs = rows_of(tmp_path / "out" / "pairs.csv")
-    assert {years[row["film"]] >= 2021 for row in pairs if row["split"] == "test"} == {True}
-    assert {years[row["film"]] >= 2021 for row in pairs if row["split"] == "train"} == {False}
-    assert "test from 2021 on" in capsys.readouterr().out
+def film(number: int, patient: str, day: str, reason: str = "") -> Film:
+    return Film(f"{number:016x}", number, reason, patient, date.fromisoformat(day), pixel_hash=f"pixels {number}")
+
+
+def scans(*rows: tuple[str, str, float]) -> DexaTable:
+    found: dict[str, list[Scan]] = {}
+    for number, (patient, day, t_score) in enumerate(rows, 1):
+        found.setdefault(patient, []).append(Scan(number, date.fromisoformat(day), t_score, "t_score"))
+    return DexaTable(found, len(rows), Counter())
+
+
+FILMS = [
+    film(1, "A", "2019-05-01"),
+    film(2, "A", "2022-05-01"),
+    film(3, "B", "2020-05-01"),
+    film(4, "B", "2021-05-01"),
+    film(5, "C", "2022-12-31"),
+    film(6, "C", "2023-05-01"),
+    film(7, "D", "2023-05-01", "blurred"),
+]
+SCANS = scans(
+    *(("A", "2019-06-01", -2.5), ("A", "2022-05-02", -2.4), ("B", "2020-05-01", -1.0), ("B", "2021-05-01", -3.0)),
+    *(("C", "2022-07-01", -2.0), ("C", "2023-11-01", -2.0)),
+)
+
+
+@pytest.mark.parametrize(
+    ("year", "split"),
+    [
+        (None, {1: "out", 2: "test", 3: "train", 4: "train", 5: "test"}),
+        (2023, {1: "train", 2: "train", 3: "train", 4: "train", 5: "train"}),
+        (2021, {1: "out", 2: "test", 3: "out", 4: "test", 5: "test"}),
+        (2019, {1: "test", 2: "test", 3: "test", 4: "test", 5: "test"}),
+    ],
+)
+def test_the_test_year_takes_its_patients_out_of_training(year: int | None, split: dict[int, str]) -> None:
+    found = assemble(FILMS[::-1], SCANS, year)
+    assert {pair.film.number: pair.split for pair in found.pairs} == {
+        n: own for n, own in split.items() if own != "out"
+    }
+    left_out = {one.number for one in found.films if one.reason == "patient of the test set"}
+    assert left_out == {n for n, own in split.items() if own == "out"}
+    assert {one.number: one.reason for one in found.films if one.number > 5} == {
+        6: "no DXA scan within six months",
+        7: "blurred",
+    }
+    assert [pair.label for pair in found.pairs if pair.film.number in (2, 4)] == [0, 1]
 
 
 # --- what may not leave the hospital ---------------------------------------------------------------------------------

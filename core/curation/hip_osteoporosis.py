@@ -82,7 +82,7 @@ def hip_judge() -> Judge:
 
 
 def curate(reader: Reader, dicom: Path, dexa: DexaTable, test_year: int | None) -> Curated:
-    """Read and check every film, pair it, and split.
+    """Read and check every film, pair it, and split; see `assemble`.
 
     Args:
         reader: The one whose key hashed the patient ids of the DXA table.
@@ -93,8 +93,22 @@ def curate(reader: Reader, dicom: Path, dexa: DexaTable, test_year: int | None) 
     Raises:
         UsageError: There are no films, or none can be paired.
     """
-    films = [_without_scan(film, dexa) for film in read_films(reader, dicom, hip_judge())]
-    films = _without_copies(sorted(films, key=lambda film: (film.film, film.number)))
+    return assemble(list(read_films(reader, dicom, hip_judge())), dexa, test_year)
+
+
+def assemble(read: list[Film], dexa: DexaTable, test_year: int | None) -> Curated:
+    """Pair and split films that were read: rules 2 to 4.
+
+    Args:
+        read: In any order.
+        dexa: From `read_dexa`.
+        test_year: First year of the test set; None = the last year of all pairs.
+
+    Raises:
+        UsageError: No film can be paired.
+    """
+    films = sorted((_without_scan(film, dexa) for film in read), key=lambda film: (film.film, film.number))
+    films = _without_copies(films)
     found = [_pair(film, dexa) for film in films if not film.reason]
     if not found:
         reasons = Counter(film.reason for film in films)
