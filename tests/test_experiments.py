@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from core.experiments.declaration import Arm, Experiment, Published, Size
 from core.experiments.detectors import ONE_STAGE
 from core.experiments.detectors import Network as Detectors
 from core.experiments.inputs import learner
-from core.experiments.measures import of_boxes, of_grades, of_pixels
+from core.experiments.measures import measured, of_boxes, of_grades, of_pixels
 from core.experiments.packs import shrunk
 from core.experiments.protocols import PROTOCOLS, TRAINING, VALIDATION, arranged
 from core.experiments.run import Plan, run_experiment
@@ -33,6 +34,7 @@ from core.experiments.summary import DIVERGED, FINISHED, summarise
 from core.experiments.three_classes import Network as ThreeClasses
 from core.experiments.three_classes import scores as three_class_scores
 from core.metrics.pixel_histogram import pixel_histogram
+from core.tasks.ct_osteoporosis.network import scores as ct_scores
 from core.tasks.hip_osteoporosis import data as hip_data
 from core.tasks.retina_lesions import data as retina_data
 from core.training.collect import FOLDS, HELD_OUT
@@ -245,6 +247,28 @@ def test_the_published_matrix_of_the_hips_gives_its_printed_figures() -> None:
     printed = [figures[f"{name}_{c}"] for c in (0, 1) for name in ("precision", "recall", "f1")]
     assert printed == pytest.approx([0.94, 0.86, 0.90, 0.90, 0.96, 0.93], abs=0.005)
     assert figures["auroc"] == pytest.approx((32 / 37 + 45 / 47) / 2)
+
+
+def test_each_network_of_a_pair_is_measured_alone_too() -> None:
+    class Pair(torch.nn.Module):
+        """The answer and s are always right, t says the highest class."""
+
+        rows = ("fused", "s", "t")
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            right = torch.nn.functional.one_hot(x[:, 0].long(), 3).float()
+            highest = torch.tensor([0.0, 0, 1]).expand(len(x), 3)
+            return torch.stack([right, right, highest], dim=1) * 5 * self.scale
+
+    pack = replace(graded_pack(9), images=(np.arange(9) % 3).astype(np.uint8)[:, None, None])
+    learn = SimpleNamespace(plain=lambda stored: stored.flatten(1))
+    figures = measured(Pair(), ct_scores, learn, pack, pack.folds >= 0)
+    assert (figures["accuracy"], figures["s_accuracy"], figures["t_accuracy"]) == (1, 1, pytest.approx(1 / 3))
+    assert [figures[f"t_recall_{grade}"] for grade in range(3)] == [0, 0, 1]
 
 
 def test_grades_of_one_kind_have_no_kappa() -> None:

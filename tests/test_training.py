@@ -608,6 +608,17 @@ def test_last_batch_of_one_case_is_left_out(tmp_path: Path) -> None:
     assert Counter(sizes) == {5: 3}
 
 
+def test_batches_of_one_case_leave_none_out_and_a_fold_without_folder_ends_alike(tmp_path: Path) -> None:
+    pack, recipe = graded_pack(20), Recipe("tiny", 2, 1, lr=0.01)
+    kept = fit_fold(TASK, LEARN, pack, 0, recipe, tmp_path)
+    unkept = fit_fold(TASK, LEARN, pack, 0, recipe, None)
+    assert losses(unkept) == losses(kept)
+    assert kept.history[0]["train_loss"] > 0
+    assert not torch.equal(
+        kept.state["last.weight"], fit_fold(TASK, LEARN, pack, 0, replace(recipe, lr=0.0), None).state["last.weight"]
+    )
+
+
 def test_prediction_does_not_depend_on_what_is_answered_together(monkeypatch: pytest.MonkeyPatch) -> None:
     net, images = TinyNetwork(4), torch.from_numpy(textured(10).images)
     together = predict(net, learn, images)

@@ -43,7 +43,13 @@ def measured(network: torch.nn.Module, scores: Any, learn: Any, pack: Pack, mask
         return {}
     if pack.has_boxes:
         return of_boxes(outputs.numpy(), pack.boxes_of(mask))
-    return of_grades(pack.targets[mask].astype(np.int64), scores(outputs).numpy().astype(np.float64))
+    targets = pack.targets[mask].astype(np.int64)
+    figures = of_grades(targets, scores(outputs).numpy().astype(np.float64))
+    branches = list(getattr(network, "rows", ()))[1:]  # of a pair, what each network answers alone
+    for place, name in enumerate(branches, start=1):
+        alone = of_grades(targets, scores(outputs[:, [place]]).numpy().astype(np.float64))
+        figures |= {f"{name}_{own}": value for own, value in alone.items() if own.startswith(("accuracy", "recall"))}
+    return figures
 
 
 def of_grades(targets: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Figures:
