@@ -174,10 +174,9 @@ def test_a_protocol_leaks_as_it_says(name: str) -> None:
 
 def test_shares_are_those_of_the_reference() -> None:
     pack = pairs_pack()
-    trained = {
-        name: (arranged(pack, PROTOCOLS[name], 0, 0).folds == TRAINING).sum() for name in PROTOCOLS if "_" in name
-    }
-    assert (trained["random_90_10"], trained["random_55_45"], trained["by_patient"]) == (54, 33, 48)
+    names = ("random_90_10", "random_55_45", "by_patient")
+    trained = [(arranged(pack, PROTOCOLS[name], 0, 0).folds == TRAINING).sum() for name in names]
+    assert trained == [54, 33, 48]
     inside = arranged(pack, PROTOCOLS["inside"], 0, 0)
     assert (inside.folds == TRAINING).sum() == 60
     assert set(inside.cases[inside.folds == VALIDATION]) <= set(inside.cases[inside.folds == TRAINING])
@@ -197,6 +196,8 @@ def test_time_points_of_an_eye_are_on_both_sides() -> None:
     made = arranged(pack, PROTOCOLS["time_point"], 0, 2)
     assert {case[-1] for case in made.cases[made.folds == VALIDATION]} == {"2"}
     assert {case[-1] for case in made.cases[made.folds == TRAINING]} == set("0134")
+    with pytest.raises(UsageError, match="60 cases to train on and 0 to measure"):
+        arranged(pairs_pack(), PROTOCOLS["time_point"], 0, 0)
 
 
 def test_stored_copies_double_what_may_be_trained_on() -> None:
@@ -340,9 +341,9 @@ def test_three_classes_learn_from_whole_numbers() -> None:
 
 
 def test_three_classes_of_hips_agree_with_two() -> None:
-    two, three = (list(make(1, "training", 8)) for make in (hip_data.phantom_cases, hip_data.three_class_cases))
+    two, three = (list(make(1, "training", 4)) for make in (hip_data.phantom_cases, hip_data.three_class_cases))
     assert [case.target == 2 for case in three] == [case.target == 1 for case in two]
-    assert {1, 2} <= {case.target for case in three} <= {0, 1, 2}
+    assert {case.target for case in three} <= {0, 1, 2}
 
 
 def test_time_points_show_one_eye_with_the_same_lesions() -> None:
@@ -529,7 +530,8 @@ def test_one_seed_has_no_spread() -> None:
 @pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
 def test_a_committed_summary_follows_from_its_runs(folder: Path) -> None:
     summary, rows = json.loads((folder / "summary.json").read_text()), rows_of(folder)
-    declared = experiment(folder.name)
+    declared = experiment(summary["experiment"])
+    assert folder.name.startswith(declared.id)
     assert summarise(rows, declared, is_fast=summary["fast"], data=summary["data"]) == summary
     assert {path.name for path in folder.iterdir()} == FILES
     runs = {(one["arm"], one["protocol"], one["seed"], one["fold"]) for one in rows}

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
+from core.errors import UsageError
 from core.i18n import mark
 from core.training.collect import FOLDS, HELD_OUT, patient_folds
 from core.training.pack import Pack
@@ -116,12 +117,17 @@ def arranged(pack: Pack, protocol: Protocol, seed: int, fold: int) -> Pack:
         protocol: How to split.
         seed: Of the split, and of the stored copies.
         fold: Which of its splits.
+
+    Raises:
+        UsageError: The protocol leaves nobody to train on, or to measure.
     """
     if protocol.copies:
         from core.experiments.copies import with_copies
 
         pack = with_copies(pack, np.random.default_rng([seed, 1]))
     training, validation = protocol.split(pack, seed, fold)
+    if not len(training) or not len(validation):
+        raise UsageError(f"{len(training)} cases to train on and {len(validation)} to measure: {protocol.title}")
     held_out = np.flatnonzero(pack.folds == HELD_OUT)
     rows = np.concatenate([training, validation, held_out])
     lengths = (len(training), len(validation), len(held_out))

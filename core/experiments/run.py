@@ -24,7 +24,7 @@ from core.engine.device import choose_device
 from core.experiments.declaration import Arm, Experiment
 from core.experiments.inputs import learner
 from core.experiments.measures import measured, prefixed
-from core.experiments.packs import load_pack
+from core.experiments.packs import load_pack, name_of
 from core.experiments.protocols import PROTOCOLS, TRAINING, VALIDATION, arranged
 from core.experiments.summary import DIVERGED, FINISHED, KEYS, OUTCOME, summarise
 from core.io.journal import Journal
@@ -76,6 +76,11 @@ class Plan:
     work: Path
     data: Path | None = None
 
+    @property
+    def name(self) -> str:
+        """Of the folders of checkpoints and results: real images have their own."""
+        return self.experiment.id + (f"-{name_of(self.data)}" if self.data else "")
+
     def runs(self) -> Iterator[Run]:
         """Every training: seed after seed, so that a stopped experiment has whole seeds."""
         for seed in range(self.n_seeds):
@@ -91,8 +96,9 @@ class Plan:
     def about(self) -> dict[str, object]:
         """What rows depend on beside their keys."""
         own, size = self.experiment, self.experiment.sized(is_fast=self.is_fast)
-        cases = {"cases": own.cases, "n_training": size.n_training, "n_test": size.n_test, "real": bool(self.data)}
-        return {"experiment": own.id, "metric": own.metric, "network": own.network, "side": size.side, **cases}
+        cases = {"cases": own.cases, "n_training": size.n_training, "n_test": size.n_test}
+        facts = {"metric": own.metric, "network": own.network, "side": size.side, "data": self.name}
+        return {"experiment": own.id, **facts, **cases}
 
     def key(self, run: Run) -> str:
         """Name of a run, which says how it trains: an arm that was declared anew is run anew."""
@@ -110,11 +116,11 @@ def run_experiment(plan: Plan, pack: Pack | None = None) -> Path:
     Returns:
         The folder with runs.csv, curves.csv, summary.json, command.txt and environment.json.
     """
-    work = plan.work / plan.experiment.id
+    work = plan.work / plan.name
     work.mkdir(parents=True, exist_ok=True)
     cases = pack or load_pack(plan.experiment, plan.work / "packs", is_fast=plan.is_fast, data=plan.data)
     journal, runs = Journal(work / JOURNAL, plan.about()), list(plan.runs())
-    folder = plan.out / plan.experiment.id
+    folder = plan.out / plan.name
     done: list[dict[str, Any]] = []
     with Progress(work, plan.experiment.id, len(runs), min(len(journal), len(runs))) as progress:
         for number, run in enumerate(runs, start=1):
