@@ -7,7 +7,7 @@ from core.manifest import Manifest
 from core.records import ScreeningResult, Study
 from core.task import Task
 from pages.parts.boxes import choose_box
-from pages.parts.frame import label_name
+from pages.parts.frame import grade_name, label_name
 from pages.parts.picture import Layout, Look, heatmaps, sheet_bytes
 from pages.parts.redraw import show_redraw
 from pages.parts.road import Choices
@@ -158,11 +158,7 @@ def _show_display_popover(task_id: str, manifest: Manifest, study: Study) -> Non
             "overlay": t("Overlay only"),
         }
         st.radio(t("Layout"), _LAYOUTS, format_func=names.__getitem__, key=f"{task_id}.layout", persist_state="session")
-        points = {
-            point.id: f"{point.threshold:.2f} · {literal(t(point.chosen_for))}" for point in manifest.operating_points
-        }
-        if registry.task(task_id).kind == "segmenter":
-            points = {point.id: label_name(registry.task(task_id), point.label) for point in manifest.operating_points}
+        points = _point_names(registry.task(task_id), manifest)
         if registry.task(task_id).kind == "detector":
             st.toggle(t("Width of the heart"), True, key=f"{task_id}.lines", persist_state="session")
         elif len(points) > 1:
@@ -173,6 +169,17 @@ def _show_display_popover(task_id: str, manifest: Manifest, study: Study) -> Non
                 key=f"{task_id}.point",
                 persist_state="session",
             )
+
+
+def _point_names(task: Task, manifest: Manifest) -> dict[str, str]:
+    """By id: the finding that is explained, or the threshold, of grades with its question, and why it was chosen."""
+    if task.kind == "segmenter":
+        return {point.id: label_name(task, point.label) for point in manifest.operating_points}
+    names = {}
+    for point in manifest.operating_points:
+        question = [grade_name(task, point.label)] if task.kind == "grader" else []
+        names[point.id] = " · ".join([f"{point.threshold:.2f}", *question, literal(t(point.chosen_for))])
+    return names
 
 
 def _show_views(task_id: str) -> None:
