@@ -317,3 +317,9 @@ def test_the_same_seed_makes_the_same_hospital(tmp_path: Path) -> None:
         hip_hospital.write_hospital(tmp_path / name, 2, seed=9)
     one, two = (sorted(path for path in (tmp_path / name).rglob("*.*")) for name in ("one", "two"))
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+
+
+def test_a_hospital_without_a_pair_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hip_hospital, "_KINDS", (0, 0, 0, 0, 0, 0, 0, 1))
+    assert hip_hospital.write_hospital(tmp_path, 1, seed=9)[1] == 0
+    assert (tmp_path / "truth.csv").read_text().startswith("film,dexa_row,days")

@@ -86,7 +86,7 @@ def write_hospital(out: Path, n_patients: int, seed: int) -> tuple[int, int]:
 def _truth(films: list[_Film]) -> list[tuple[object, ...]]:
     """Rows of truth.csv: films of the last year are for testing, those of other years only where the patient has none there."""
     paired = [(film, film.scan) for film in films if film.scan is not None]
-    last = max(film.day.year for film, _ in paired)
+    last = max((film.day.year for film, _ in paired), default=0)
     tested = {film.patient for film, _ in paired if film.day.year == last}
     rows: list[tuple[object, ...]] = []
     for film, scan in sorted(paired, key=lambda pair: pair[0].film):
