@@ -30,7 +30,7 @@ EXPERIMENTS = (
         ),
         protocols=("by_patient",),
         size=Size(n_training=1200, n_test=300),
-        fast=Size(n_training=60, n_test=30, seeds=2, changes={"epochs": 5}, side=160),
+        fast=Size(n_training=60, n_test=30, seeds=2, changes={"epochs": 4}, side=160),
         notes=(mark("The reference gives no figures, and neither the length of its training nor its batch."),),
         network="core.experiments.detectors",
     ),

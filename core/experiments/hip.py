@@ -49,7 +49,7 @@ EXPERIMENTS = (
         ),
         protocols=("copies", "by_patient"),
         size=SIZE,
-        fast=Size(n_training=100, n_test=84, seeds=2, changes={"epochs": 6, "step": 2}, side=64),
+        fast=Size(n_training=100, n_test=84, seeds=2, changes={"epochs": 5, "step": 2}, side=64),
         notes=NOTES,
     ),
     Experiment(
@@ -68,7 +68,7 @@ EXPERIMENTS = (
         ),
         protocols=("by_patient",),
         size=replace(SIZE, folds=(0, 1, 2, 3, 4)),
-        fast=Size(n_training=100, n_test=84, seeds=1, changes={"epochs": 4, "step": 2}, side=64, folds=(0, 1, 2, 3, 4)),
+        fast=Size(n_training=100, n_test=84, seeds=1, changes={"epochs": 3, "step": 2}, side=64, folds=(0, 1, 2, 3, 4)),
         notes=NOTES,
     ),
     Experiment(

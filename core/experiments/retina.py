@@ -19,7 +19,7 @@ RECIPE = {
 }
 SOFTMAX = {"loss": "softmax"}
 SIZE = Size(n_training=40, n_test=20)
-SMALL = Size(n_training=10, n_test=5, seeds=2, changes={"epochs": 8}, side=128)
+SMALL = Size(n_training=8, n_test=4, seeds=2, changes={"epochs": 8}, side=96)
 NOTES = (
     mark(
         "The reference names neither its lesions nor which AUROC is its best one; all pixels together are measured here."
@@ -106,7 +106,7 @@ EXPERIMENTS = (
         ),
         protocols=("by_patient",),
         size=SIZE,
-        fast=Size(n_training=10, n_test=5, seeds=1, changes={"epochs": 3}, side=64),
+        fast=Size(n_training=8, n_test=4, seeds=1, changes={"epochs": 3}, side=64),
         notes=NOTES,
         cases="time_point_cases",
     ),

@@ -50,7 +50,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """What it is."""
+        """Arm, protocol, seed and fold in words."""
         return f"{self.arm.name} | {self.protocol} | seed {self.seed} | fold {self.fold}"
 
 
@@ -164,6 +164,7 @@ def _run(plan: Plan, run: Run, pack: Pack, folder: Path | None) -> dict[str, Any
     fitted = fit_fold(task_network, learn, cases, VALIDATION, recipe, folder)
     network = task_network.Network(recipe.architecture, **recipe.options)
     network.load_state_dict(fitted.state)
+    network.to(choose_device())
     parts = {"training": TRAINING} if experiment.measures_training else {}
     parts |= {"validation": VALIDATION, "unseen": HELD_OUT}
     is_finite = all(value.isfinite().all() for value in fitted.state.values())
