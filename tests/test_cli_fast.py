@@ -17,7 +17,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("films")
     assert main(["phantom", "hip_osteoporosis", "--out", str(folder), "--n", "24", "--seed", "6"]) == 0
     with (folder / "truth.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = sorted(csv.DictReader(file), key=lambda row: row["label"])
     lines = [
         f"{row['file']},{row['patient']},{row['label']},{'test' if place % 3 == 0 else 'train'}"
         for place, row in enumerate(rows)

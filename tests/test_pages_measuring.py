@@ -29,7 +29,7 @@ from core.io.phantom_file import write_dicom
 from core.io.progress import FILE as PROGRESS
 from core.io.progress import Progress, State
 from core.manifest import LOCAL
-from core.services.evaluations import CHECK, MAPPING, METRICS, NOTES, Evaluation, Evaluations, Step
+from core.services.evaluations import CHECK, MAPPING, METRICS, NOTES, STEP, Evaluation, Evaluations, Step
 from core.tasks.knee_djd.phantom import make_phantom
 from pages.parts.measuring import evaluations
 from pages.parts.settings import settings
@@ -77,19 +77,23 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     evaluation = store.create(KNEE, KNEE_MODEL, (".csv", table.getvalue().encode()), archive.getvalue())
     common = ["evaluate", KNEE, "--out", str(evaluation.folder)]
     assert main([*common, "--data", str(evaluation.images), "--labels", str(evaluation.labels), "--check"]) == 0
+    evaluation.write(STEP, "check")  # as the service does
     assert store.stage(evaluation) == "checked"
     truth, found = evaluation.folder / "truth.csv", evaluation.folder / METRICS
     assert main([*common, "--data", str(evaluation.data), "--labels", str(truth), "--json", str(found)]) == 0
+    evaluation.write(STEP, "run")
     assert store.stage(evaluation) == "done"
     return evaluation.folder
 
 
-def placed(store: Evaluations, finished: Path, *without: str) -> Evaluation:
-    """The finished evaluation where the page looks, without some of its files."""
+def placed(store: Evaluations, finished: Path, *without: str, step: Step = "run") -> Evaluation:
+    """The finished evaluation where the page looks, without some of its files; in this step."""
     folder = settings().evaluation_store / finished.name
     shutil.copytree(finished, folder, copy_function=os.link, ignore=shutil.ignore_patterns(*without))
     found = store.find(folder.name)
     assert found
+    (found.folder / STEP).unlink()  # a link
+    found.write(STEP, "check" if CHECK in without else step)
     return found
 
 
@@ -266,7 +270,7 @@ def test_columns_of_another_task_are_refused(store: Evaluations, started: list[S
 def test_the_check_shows_counts_and_what_a_person_should_know(
     store: Evaluations, finished: Path, started: list[Step], language: str
 ) -> None:
-    evaluation = placed(store, finished, METRICS, "cases.csv")
+    evaluation = placed(store, finished, METRICS, "cases.csv", step="check")
     app = at(evaluation, language)
     t = Translator(language)
     shown = {metric.label: metric.value for metric in app.metric}
@@ -354,7 +358,7 @@ def test_the_results_are_those_of_the_cases(store: Evaluations, finished: Path, 
     assert says(app, "Results: {task}", language, task=t(registry.task(KNEE).title))
     assert NAME not in words(app)
     (chosen,) = (own for own in app.segmented_control if own.label == t("Cell of the confusion matrix"))
-    threshold = next(point.threshold for point in registry.default_manifest(KNEE).operating_points)  # type: ignore[union-attr]
+    threshold = next(point.threshold for point in registry.manifest_of(KNEE).operating_points)  # type: ignore[union-attr]
     called = score >= threshold
     expected = {
         "False negative": (is_positive & ~called).sum(),
@@ -378,7 +382,7 @@ def test_cells_scores_and_groups_choose_the_listed_cases(store: Evaluations, fin
     assert len(listed()) == ((score >= 0.25) & (score <= 0.75)).sum()
     select(app, "slider", "Scores from and to", (0.0, 1.0))
     select(app, "segmented_control", "Cell of the confusion matrix", "false_negative")
-    n = (is_positive & (score < registry.default_manifest(KNEE).operating_points[0].threshold)).sum()  # type: ignore[union-attr]
+    n = (is_positive & (score < registry.manifest_of(KNEE).operating_points[0].threshold)).sum()  # type: ignore[union-attr]
     assert len(listed()) == n
     select(app, "segmented_control", "Cell of the confusion matrix", "all")
     select(app, "selectbox", "Group", "site B")
@@ -416,7 +420,7 @@ def test_a_point_is_adopted_by_somebody_for_these_weights(
 
 
 def test_an_evaluation_is_deleted_with_its_images(store: Evaluations, finished: Path) -> None:
-    evaluation = placed(store, finished, METRICS, "cases.csv")
+    evaluation = placed(store, finished, METRICS, "cases.csv", step="check")
     app = at(evaluation)
     app.button(key="measuring.delete").click().run()
     assert not app.exception

@@ -30,13 +30,12 @@ HASHES = tuple(f"{number:032x}" for number in range(4))
 def answered(target: float, number: int, *probabilities: float) -> Answer:
     pixels = np.full((2, 2), number, np.float32)
     study = Study((Frame(pixels, "relative"),), "0" * 64, "dicom")
-    return Answer(
-        LabelledCase(f"case-{number}", PATIENTS[number], study, target), probabilities, "installed model", None
-    )
+    case = LabelledCase(f"case-{number}", PATIENTS[number], study, target)
+    return Answer.to(case, probabilities, "installed model")
 
 
 def hashes(given: list[Answer]) -> tuple[str, ...]:
-    return tuple(answer.case.study.pixel_hash for answer in given)
+    return tuple(answer.pixel_hash for answer in given)
 
 
 def with_points(manifest: Manifest, **points: tuple[str, float]) -> Manifest:

@@ -16,7 +16,6 @@ from core.io.journal import FILE as JOURNAL
 from core.io.journal import Journal
 from core.io.labelled_folder import of_split
 from core.io.progress import Progress
-from core.manifest import file_sha256
 from core.records import LabelledCase
 
 if TYPE_CHECKING:  # loads torch
@@ -177,6 +176,8 @@ def _journal(model: "Model", options: argparse.Namespace) -> Journal:
 
 def _labels_sha256(options: argparse.Namespace) -> list[str]:
     """Of the tables that may say what the cases are."""
+    from core.manifest import file_sha256  # a machine that only trains has no pydantic
+
     tables = [options.labels] if options.labels else [options.data / name for name in _TABLES]
     return [file_sha256(table) if table.is_file() else str(table) for table in tables]
 

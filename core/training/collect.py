@@ -105,7 +105,7 @@ def collect(
             is_phantom |= case.study.is_phantom
             if len(rows) % 100 == 0:
                 print(f"prepared {len(rows)} cases", file=sys.stderr, flush=True)
-    if is_phantom and facts["kind"] == REAL:
+    if is_phantom and facts.get("kind") == REAL:
         facts = facts | {"kind": PHANTOM}
     names, patients, targets, hashes = (np.array(column) for column in zip(*rows, strict=True))
     is_test = np.array(held_out)
