@@ -98,6 +98,14 @@ def test_a_leaky_protocol_is_told_by_what_it_measures_too_much(tmp_path: Path) -
     assert installed_results(tmp_path) == {}
 
 
+def test_the_careful_protocol_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    arms = {arm.name: (0.4, 0.1) for arm in EXPERIMENTS["knee_layers"].arms}
+    written(tmp_path, "knee_layers", {"random": arms, "by_patient": arms, "copies": arms})
+    assert read_results("knee_layers", tmp_path).careful == "by_patient"
+    written(tmp_path / "leaky", "knee_layers", {"random": arms, "inside": arms})
+    assert read_results("knee_layers", tmp_path / "leaky").careful == "inside"
+
+
 def test_curves_are_means_over_seeds(tmp_path: Path) -> None:
     arms = {arm.name: (0.4, 0.1) for arm in EXPERIMENTS["knee_layers"].arms}
     written(tmp_path, "knee_layers", {"by_patient": arms})

@@ -95,6 +95,11 @@ class Results:
         """That were run, the reference's first."""
         return list(dict.fromkeys(line.protocol for line in self.lines))
 
+    @property
+    def careful(self) -> str:
+        """The protocol with nobody on both sides; where none was run, the last one."""
+        return next((name for name in self.protocols if PROTOCOLS[name].is_careful), self.protocols[-1])
+
     def curves(self, protocol: str, column: str) -> dict[str, list[float | None]]:
         """Mean over seeds and folds of a column of curves.csv at every epoch, by arm."""
         found: dict[str, dict[int, list[float]]] = {}
@@ -160,10 +165,7 @@ def _cell(values: dict[str, Any] | None) -> Cell | None:
 
 def _order(results: Results) -> list[Claim]:
     """Whether the arm that was published as the best is the best of ours, on patients nobody trained on."""
-    careful = next((name for name in reversed(results.protocols) if PROTOCOLS[name].is_careful), None)
-    if careful is None:
-        return []
-    own = [line for line in results.lines if line.protocol == careful and line.published and line.unseen]
+    own = [line for line in results.lines if line.protocol == results.careful and line.published and line.unseen]
     if len(own) < 2:
         return []
     best = max(own, key=lambda line: line.published.share if line.published else 0.0)

@@ -93,7 +93,7 @@ def _show_arms(results: Results, *, is_talk: bool) -> None:
         own = [line for line in results.lines if line.protocol == protocol]
         title = t(PROTOCOLS[protocol].title)
         series.append(ArmSeries(title, tuple(_point(line.arm, line.measured) for line in own if line.measured)))
-    careful = [line for line in results.lines if line.protocol == results.protocols[-1]]
+    careful = [line for line in results.lines if line.protocol == results.careful]
     series.append(
         ArmSeries(
             t("On patients nobody trained on"), tuple(_point(line.arm, line.unseen) for line in careful if line.unseen)
@@ -162,7 +162,7 @@ def _words(cell: Cell | None) -> str:
 
 def _show_curves(results: Results) -> None:
     """Loss of every arm, training and validation, under the careful protocol."""
-    protocol = results.protocols[-1]
+    protocol = results.careful
     st.markdown(f"**{t('Training, epoch by epoch')}**")
     columns = st.columns(2, gap="medium")
     for place, (name, column) in enumerate(
