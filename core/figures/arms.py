@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from core.figures.labels import hover
-from core.figures.style import HIGHLIGHT, NEUTRAL, new_figure, number, plain, theme
+from core.figures.style import HIGHLIGHT, NEGATIVE, NEUTRAL, POSITIVE, new_figure, number, plain, theme
 from core.i18n import Translator
 
 _ROW_PX, _AROUND_PX = 30, 190
-_STEP = 0.22  # between the series of one arm
+_SPREAD = 0.8  # of the distance between two arms that the series of one take
+_SYMBOLS = ("circle", "square", "triangle-up", "cross", "star")
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,21 @@ def arms_figure(
         t: The reader's words.
         dark: Theme.
     """
-    colours = (HIGHLIGHT, theme(dark).accent, NEUTRAL, theme(dark).text)
-    symbols = ("diamond", "circle", "square", "triangle-up")
-    middle = (len(series) - 1) / 2
+    colours = (theme(dark).accent, NEUTRAL, theme(dark).text, NEGATIVE, POSITIVE)
+    middle, step = (len(series) - 1) / 2, _SPREAD / len(series)
     traces = []
     for place, own in enumerate(series):
-        kind = 0 if own.is_published else 1 + place % 3
+        kind = place % len(_SYMBOLS)
+        looks = (
+            {"symbol": "diamond", "color": HIGHLIGHT}
+            if own.is_published
+            else {"symbol": _SYMBOLS[kind], "color": colours[kind]}
+        )
         points = [point for point in own.points if point.arm in arms]
         traces.append(
             go.Scatter(
                 x=[point.value for point in points],
-                y=[arms.index(point.arm) + (place - middle) * _STEP for point in points],
+                y=[arms.index(point.arm) + (place - middle) * step for point in points],
                 error_x={
                     "type": "data",
                     "array": [(point.high or point.value) - point.value for point in points],
@@ -72,7 +77,7 @@ def arms_figure(
                     "thickness": 2,
                 },
                 mode="markers",
-                marker={"size": 12, "symbol": symbols[kind], "color": colours[kind]},
+                marker={"size": 12, **looks},
                 name=plain(own.name),
                 hovertext=[f"{plain(point.arm)}: {_words(point)}" for point in points],
                 hovertemplate=hover(plain(own.name), "%{hovertext}"),
