@@ -200,3 +200,19 @@ def test_the_chest_page_with_samples_a_box_and_a_film(page: Page, app_server: st
     choose_files(page, file)
     expect(page.get_by_role("heading", name=CHEST_ANSWER).first).to_be_visible(timeout=LIMIT_MS)
     expect(page.get_by_text(re.compile("PHANTOM")).first).to_be_visible()
+
+
+def test_an_experiment_is_presented(page: Page, app_server: str) -> None:
+    page.goto(f"{app_server}/experiments?lang=en")
+    expect(page.get_by_role("heading", name="Experiments")).to_be_visible(timeout=LIMIT_MS)
+    settle(page)
+    page.get_by_role("radio", name="Knee").or_(page.get_by_role("button", name="Knee")).first.click()
+    settle(page)
+    expect(page.get_by_role("heading", name="Does a deeper network grade knees better?")).to_be_visible()
+    chart = page.get_by_test_id("stPlotlyChart").filter(has_text="Test cases are among the training cases").first
+    expect(chart).to_be_visible(timeout=LIMIT_MS)
+    expect(page.get_by_role("table").first).to_be_visible()
+    page.get_by_text("Present", exact=True).click()
+    settle(page)
+    expect(page.get_by_role("table")).to_have_count(0)
+    expect(chart).to_be_visible()
