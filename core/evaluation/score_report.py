@@ -190,7 +190,7 @@ def _report(table: ScoreTable) -> ModelReport:
 
 
 def _patients(table: ScoreTable) -> int:
-    return table.score.size if table.patient is None else len(np.unique(table.patient))
+    return table.n_patients
 
 
 def confusion_of(point: OperatingPointMetrics) -> ConfusionMatrix:

@@ -54,6 +54,11 @@ class ScoreTable:
     group: Names | None
     model: Names | None
 
+    @property
+    def n_patients(self) -> int:
+        """As many as rows where none are named."""
+        return self.score.size if self.patient is None else int(np.count_nonzero(np.bincount(self.patient)))
+
     def by(self, column: Names) -> "dict[str, ScoreTable]":
         """The rows of each name."""
         return {name: self.at(column.place == place) for place, name in enumerate(column.known)}
