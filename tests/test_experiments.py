@@ -538,6 +538,8 @@ def test_a_committed_summary_follows_from_its_runs(folder: Path) -> None:
     planned = Plan(declared, summary["fast"], summary["n_seeds"], "", folder, folder)
     assert runs == {(one.arm.name, one.protocol, str(one.seed), str(one.fold)) for one in planned.runs()}
     assert len(runs) == len(rows)
+    epochs = {one.arm.name: planned.recipe(one).epochs for one in planned.runs()}
+    assert all(int(one["epochs"]) == epochs[one["arm"]] for one in rows), "run under another declaration"
     assert ("--fast" in (folder / "command.txt").read_text()) == summary["fast"]
     for one in rows:
         for part in ("validation", "unseen"):
