@@ -327,7 +327,7 @@ def test_a_detector_of_one_stage_learns_and_answers_like_the_others() -> None:
         found = network(torch.rand(2, 3, 64, 64))
     assert found.shape == (2, 100, 6)
     assert not network.training
-    assert not network.detector.net.training  # type: ignore[union-attr]
+    assert not any(module.training for module in network.modules())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     with pytest.raises(UsageError, match="COCO"):
         Detectors(ONE_STAGE, pretrained=True)

@@ -290,7 +290,7 @@ class Trained(Known):
     """Known without a weights folder."""
 
     def __init__(self, pixels: set[str], folds: dict[str, int]) -> None:
-        self.pixels, self.folds = pixels, folds  # type: ignore[misc]
+        vars(self).update(pixels=pixels, folds=folds)  # what the cached properties would have read
 
 
 def test_precheck_counts_and_names_nobody(examinations: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Two models on the same cases: published tables, scipy, a plain bootstrap and properties."""
 
 from math import comb, sqrt
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,12 +171,13 @@ def test_few_cases_of_a_class_have_no_interval() -> None:
 
 def test_bad_calls_are_refused(y_true: NDArray[np.bool_], scores: tuple[NDArray[np.float64], ...]) -> None:
     a, b = scores
-    for arguments, words in (
+    refused: tuple[tuple[tuple[Any, ...], str], ...] = (
         ((y_true, a, b[1:], 0.5, 0.5), "shape"),
         ((y_true, a, b, np.nan, 0.5), "threshold of nan"),
         ((y_true, a, b, 0.5, np.inf), "threshold of inf"),
         ((np.ones(N), a, b, 0.5, 0.5), "both classes"),
         ((y_true, a, b, 0.5, 0.5, 0), "0 resamples"),
-    ):
+    )
+    for arguments, words in refused:
         with pytest.raises(UsageError, match=words):
-            compare_calls(*arguments)  # type: ignore[arg-type]
+            compare_calls(*arguments)

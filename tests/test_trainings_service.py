@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,8 @@ from core.services.trainings import Plan, Training, Trainings
 LIMIT_S = 240
 
 
-def plan(**changes: object) -> Plan:
-    facts: dict[str, object] = {
+def plan(**changes: Any) -> Plan:
+    facts: dict[str, Any] = {
         "task": "knee_djd",
         "architecture": "simple_cnn_1",
         "name": "own_cnn",
@@ -31,7 +32,7 @@ def plan(**changes: object) -> Plan:
         "lr": 0.001,
         "created": 0.0,
     }
-    return Plan(**(facts | changes))  # type: ignore[arg-type]
+    return Plan(**(facts | changes))
 
 
 @pytest.fixture(scope="module")
