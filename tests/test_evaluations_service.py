@@ -19,7 +19,8 @@ from core.cli.main import main
 from core.errors import BusyError, UsageError
 from core.io.journal import FILE as JOURNAL
 from core.services import jobs
-from core.services.evaluations import CHECK, METRICS, PLAN, TRUTH, Evaluation, Evaluations
+from core.services.evaluations import CHECK, METRICS, TRUTH, Evaluation, Evaluations
+from core.services.jobs import PLAN
 
 TASK, MODEL = "knee_djd", "simple_cnn_3"
 N_TIMES = 10  # the six knees are asked so often, so that a run lasts long enough to be stopped

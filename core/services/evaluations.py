@@ -12,7 +12,7 @@ from core.io.journal import FILE as JOURNAL
 from core.io.progress import FILE as PROGRESS
 from core.io.progress import State, read_progress
 from core.io.reader import KEY
-from core.services.jobs import PLAN, Jobs, read_json, write_json
+from core.services.jobs import Job, Jobs, read_json, write_json
 
 MAPPING, CHECK, METRICS, NOTES = "mapping.json", "check.json", "metrics.json", "notes.json"
 STEP, IMAGES, UNPACKED = "step.json", "images.zip", "images"
@@ -42,21 +42,14 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Job):
     """One evaluation on disk.
 
     Attributes:
-        folder: Its name is the token.
         plan: What is measured.
     """
 
-    folder: Path
     plan: Plan
-
-    @property
-    def token(self) -> str:
-        """Who knows it may see the evaluation."""
-        return self.folder.name
 
     @property
     def images(self) -> Path:
@@ -123,13 +116,8 @@ class Evaluations:
 
     def find(self, token: str) -> Evaluation | None:
         """The evaluation of a token, None where there is none. It counts as used now."""
-        folder = self._jobs.find(token)
-        if folder is None:
-            return None
-        try:
-            return Evaluation(folder, Plan(**read_json(folder / PLAN)))
-        except (OSError, ValueError, TypeError):  # of another version of this program
-            return None
+        found = self._jobs.find(token, Plan)
+        return None if found is None else Evaluation(*found)
 
     def start(self, evaluation: Evaluation, step: Step) -> None:
         """Start a step, or go on with it where it was stopped; nothing happens while one runs.

@@ -15,9 +15,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from core.errors import BusyError
 from core.io.progress import ask_to_stop, read_progress, tell_killed
@@ -26,7 +26,24 @@ from core.io.weights_file import write_atomically
 _ROOT = Path(__file__).resolve().parents[2]
 PLAN, LOG = "plan.json", "log.txt"
 STOP_LIMIT_S, _LOOK_S = 2.0, 0.1
+Plan = TypeVar("Plan")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,64}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job on disk.
+
+    Attributes:
+        folder: Its name is the token.
+    """
+
+    folder: Path
+
+    @property
+    def token(self) -> str:
+        """Who knows it may see the job."""
+        return self.folder.name
 
 
 class Jobs:
@@ -66,14 +83,22 @@ class Jobs:
             raise
         return folder
 
-    def find(self, token: str) -> Path | None:
-        """The folder of a token, None where there is none. It counts as used now."""
+    def find(self, token: str, kind: Callable[..., Plan]) -> tuple[Path, Plan] | None:
+        """Folder and plan of a token, None where there is none. It counts as used now.
+
+        Args:
+            token: Of the job.
+            kind: Dataclass of its plan.
+        """
         folder = self._root / token
         if not _TOKEN.fullmatch(token) or not (folder / PLAN).is_file():
             return None
         with contextlib.suppress(OSError):  # it is deleted at this moment: whoever reads it will see
             os.utime(folder / PLAN)
-        return folder
+        try:
+            return folder, kind(**read_json(folder / PLAN))
+        except (OSError, ValueError, TypeError):  # of another version of this program
+            return None
 
     def folders(self) -> list[Path]:
         """Of all jobs, those included whose server ended before they were whole."""

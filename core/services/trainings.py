@@ -12,7 +12,7 @@ from core.io.history import History, read_checkpoint
 from core.io.progress import FILE as PROGRESS
 from core.io.progress import State, read_progress
 from core.manifest import SHIPPED
-from core.services.jobs import PLAN, Jobs, read_json, write_json
+from core.services.jobs import Job, Jobs, write_json
 
 RUNS, STARTED = "runs", "started.json"
 _NAME = re.compile(r"[a-z][a-z0-9_]{2,39}")
@@ -48,21 +48,14 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Job):
     """One training on disk.
 
     Attributes:
-        folder: Its name is the token.
         plan: What is trained.
     """
 
-    folder: Path
     plan: Plan
-
-    @property
-    def token(self) -> str:
-        """Who knows it may see the training."""
-        return self.folder.name
 
     @property
     def weights(self) -> Path:
@@ -103,13 +96,8 @@ class Trainings:
 
     def find(self, token: str) -> Training | None:
         """The training of a token, None where there is none."""
-        folder = self._jobs.find(token)
-        if folder is None:
-            return None
-        try:
-            return Training(folder, Plan(**read_json(folder / PLAN)))
-        except (OSError, ValueError, TypeError):  # of another version of this program
-            return None
+        found = self._jobs.find(token, Plan)
+        return None if found is None else Training(*found)
 
     def start(self, training: Training) -> None:
         """Start it, or go on after the last whole epoch; nothing happens while it runs.
