@@ -18,13 +18,14 @@ from sklearn.preprocessing import StandardScaler
 from tiny_grader import LEARN, graded_pack
 from torch import Tensor, nn
 
-from core.manifest import Manifest, file_sha256, read_manifest
+from core import registry
+from core.manifest import Manifest, file_sha256, read_manifest, read_shipped_manifest
 from core.tasks.ct_osteoporosis.data import MANIFEST as CT
 from core.tasks.hip_osteoporosis.data import MANIFEST as HIP
 from core.training.fit import Fitted, Recipe
 from core.training.held_out import ideal_observer
 from core.training.pack import Pack
-from core.training.publish import publish
+from core.training.publish import ONE_INSTALLATION, PHANTOMS_AMONG, limitations, publish
 
 LABELS = ("normal", "osteopenia", "osteoporosis")
 N, N_REAL, N_HELD_OUT = 100, 40, 60
@@ -309,3 +310,19 @@ def test_binary_task_keeps_its_columns_and_figures(pack: Pack, tmp_path: Path) -
     assert values["auroc"] == pytest.approx(roc_auc_score(truth, logit), abs=1e-5)
     assert values["auroc_ideal_observer"] == pytest.approx(roc_auc_score(truth, ideal[:, 0]), abs=1e-5)
     assert {metric.label for metric in manifest.metrics} == {"osteoporosis"}
+
+
+@pytest.mark.parametrize("task_id", sorted(registry.tasks()))
+def test_a_card_says_what_it_was_trained_on(task_id: str) -> None:
+    """Nobody's films are called simulated, and phantoms are never passed off as patients."""
+    template = registry.part(task_id, "data").MANIFEST
+    phantoms = limitations(template, {"kind": "phantom"})
+    assert any("simulated" in line and "never saw a patient" in line for line in phantoms)
+    shipped = read_shipped_manifest(registry.model_folders(task_id)[0])
+    (kind,) = set(shipped.provenance.labels.values())
+    assert sorted(limitations(template, {"kind": kind})) == sorted(shipped.limitations)
+    local = limitations(template, {"kind": "real images, real labels", "is_local": True})
+    assert local == (ONE_INSTALLATION, *template["limitations"])
+    assert not any("simulated" in line.lower() for line in local)
+    mixed = limitations(template, {"kind": "phantom", "is_local": True})
+    assert PHANTOMS_AMONG in mixed

@@ -41,6 +41,4 @@ def folder_of_runs(options: argparse.Namespace) -> Iterator[None]:
 
 def marked(template: Mapping[str, object]) -> dict[str, object]:
     """A task's part of the manifest with a first limitation that says what these weights are."""
-    limitations = template["limitations"]
-    assert isinstance(limitations, tuple)
-    return {**template, "limitations": (LIMITATION, *limitations)}
+    return {**template, "of_recipe": (LIMITATION,)}

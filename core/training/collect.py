@@ -22,6 +22,7 @@ def folder_facts(licence: str) -> dict[str, object]:
     """What a manifest says about a hospital's own data; `collect` puts it right where they are phantoms."""
     return {
         "kind": REAL,
+        "is_local": True,
         "training_name": "local images, training split",
         "test_name": "local images, test split",
         "licence": licence,

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from core.i18n import mark
 from core.manifest import (
     AUXILIARY,
     Architecture,
@@ -17,6 +18,7 @@ from core.manifest import (
 )
 from core.training.answers import Answers
 from core.training.card import model_card
+from core.training.collect import PHANTOM
 from core.training.detected import detected, headline
 from core.training.fit import Fitted, Recipe
 from core.training.graded import graded
@@ -33,10 +35,29 @@ from core.training.weights_folder import (
     write_folder,
 )
 
+ONE_INSTALLATION = mark(
+    "Trained on the images of one installation: other devices, protocols and populations were never seen."
+)
+PHANTOMS_AMONG = mark("Simulated images were among the training data.")
+
 
 def auxiliaries(folder: Path) -> dict[str, Auxiliary]:
     """The auxiliary networks of a task, by the names of their folders."""
     return {path.parent.name: read_auxiliary(path.parent).auxiliary for path in sorted(folder.glob(f"*/{AUXILIARY}"))}
+
+
+def limitations(template: dict[str, Any], facts: dict[str, Any]) -> tuple[str, ...]:
+    """Those of the recipe, those that come from what was trained on, then those of the task.
+
+    Args:
+        template: As of `publish`.
+        facts: Of the pack.
+    """
+    if facts.get("is_local"):
+        of_data = (ONE_INSTALLATION, *((PHANTOMS_AMONG,) if facts["kind"] == PHANTOM else ()))
+    else:
+        of_data = template["trained_on"].get(facts["kind"], ())
+    return (*template.get("of_recipe", ()), *of_data, *template["limitations"])
 
 
 def publish(
@@ -57,7 +78,8 @@ def publish(
     Args:
         task_network: The task's network.py.
         learn: The task's learn.py.
-        template: The task's part of the manifest (`data.MANIFEST`): input, transforms, labels, words.
+        template: The task's part of the manifest (`data.MANIFEST`): input, transforms, labels, words; "trained_on" are the
+            limitations that come from the data of each kind the task brings, "of_recipe" those of an unusual recipe.
         pack: Arrays with held-out cases (fold -1).
         fitted: Results of fit_fold by validation fold.
         recipe: How they were trained.
@@ -102,7 +124,8 @@ def publish(
         ),
         metrics=held_out.metrics,
         provenance=provenance(template["labels"], pack, fitted, fold, recipe, command, files),
-        **{key: value for key, value in template.items() if key in Manifest.model_fields},
+        limitations=limitations(template, facts),
+        **{key: template[key] for key in Manifest.model_fields.keys() & template.keys() - {"limitations"}},
     )
     files |= {
         "model.safetensors": content,

@@ -312,13 +312,18 @@ MANIFEST: dict[str, object] = {
         "Demonstration and method evaluation on frontal chest radiographs of adults. "
         "Research use, not a medical device; a film without a box may still be abnormal, and a box is no diagnosis."
     ),
+    "trained_on": {
+        "phantom": (mark("Trained on simulated films only: it never saw a patient."),),
+        "real images, synthetic findings": (
+            mark("Trained on simulated films and on real films with drawn findings: no box of a reader was learnt."),
+            mark(
+                "The real films carry labels mined from reports; worn spines and calcified aortas on them were not marked."
+            ),
+        ),
+    },
     "limitations": (
-        mark("Trained on simulated films and on real films with drawn findings: no box of a reader was learnt."),
         mark("Only seven findings are sought; nodules, effusions, pneumothorax, fractures and devices are not."),
         mark("On AP films the heart looks larger than it is: the cardiothoracic ratio holds for PA films only."),
-        mark(
-            "The real films carry labels mined from reports; worn spines and calcified aortas on them were not marked."
-        ),
         mark("The places of heart, aorta and spine vary little: compare with the mean box of each finding."),
     ),
 }

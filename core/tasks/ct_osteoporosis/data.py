@@ -201,6 +201,8 @@ def background_facts(facts: dict[str, object]) -> dict[str, object]:
     }
 
 
+HU_GRADING = mark("The classes are ranges of trabecular HU, not T-scores: this is HU grading, not DXA.")
+
 MANIFEST: dict[str, object] = {
     "input": {
         "modality": ("CT",),
@@ -233,9 +235,16 @@ MANIFEST: dict[str, object] = {
         "Demonstration and method evaluation on axial CT slices through a lower thoracic or lumbar vertebral body of adults. "
         "Research use, not a medical device; the output grades trabecular HU, it is not a diagnosis and not a bone density."
     ),
+    "trained_on": {
+        "phantom": (HU_GRADING, mark("Trained on simulated slices only: it never saw a patient.")),
+        "real images, synthetic findings": (
+            HU_GRADING,
+            mark(
+                "Trained on simulated slices and on real slices whose HU was shifted; no slice had a DXA measurement."
+            ),
+        ),
+    },
     "limitations": (
-        mark("The classes are ranges of trabecular HU, not T-scores: this is HU grading, not DXA."),
-        mark("Trained on simulated slices and on real slices whose HU was shifted; no slice had a DXA measurement."),
         mark("HU depends on tube voltage, contrast medium, reconstruction kernel and calibration."),
         mark("Fractured vertebrae, metal and cement were not in the training data."),
         mark("The score is not calibrated to the prevalence of any hospital."),

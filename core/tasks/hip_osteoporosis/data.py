@@ -186,8 +186,8 @@ MANIFEST: dict[str, object] = {
         "Demonstration and method evaluation on frontal hip radiographs of adults of 50 years and more. "
         "Research use, not a medical device; the output is a score, not a diagnosis, and cannot rule out osteoporosis."
     ),
+    "trained_on": {"phantom": (mark("Trained on simulated radiographs only: it never saw a patient."),)},
     "limitations": (
-        mark("Trained on simulated radiographs only: it never saw a patient."),
         mark("A radiograph classifier does not measure bone mineral density; DXA remains the reference standard."),
         mark("Films with metal on the femur, blur, or another view than frontal were not in the training data."),
         mark("The score is not calibrated to the prevalence of any hospital."),

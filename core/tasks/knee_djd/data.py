@@ -166,8 +166,8 @@ MANIFEST: dict[str, object] = {
         "Demonstration and method evaluation on anterior whole-body bone scans (Tc-99m diphosphonate, delayed phase) of adults. "
         "Research use, not a medical device; the grades are those of a scan reader and not Kellgren-Lawrence grades."
     ),
+    "trained_on": {"phantom": (mark("Trained on simulated scans only: it never saw a patient."),)},
     "limitations": (
-        mark("Trained on simulated scans only: it never saw a patient."),
         mark(
             "Uptake shows bone turnover: fracture, infection, tumour, Paget disease and a recent operation look alike."
         ),

@@ -226,11 +226,17 @@ MANIFEST: dict[str, object] = {
         "Demonstration and method evaluation on colour fundus photographs of about 50 degrees centred between disc and fovea. "
         "Research use, not a medical device; the masks mark suspected haemorrhages and hard exudates, they grade no retinopathy."
     ),
-    "limitations": (
-        mark(
-            "Trained on photographs of one camera and one clinic (IDRiD, 94 eyes); other cameras and populations were never seen."
+    "trained_on": {
+        "phantom": (mark("Trained on simulated photographs only: it never saw a patient."),),
+        "real images, real labels": (
+            mark(
+                "Trained on photographs of one camera and one clinic (IDRiD, 94 eyes); "
+                "other cameras and populations were never seen."
+            ),
+            mark("IDRiD names no patients: two eyes of one person may lie on both sides of a split."),
         ),
-        mark("IDRiD names no patients: two eyes of one person may lie on both sides of a split."),
+    },
+    "limitations": (
         mark("Microaneurysms, cotton-wool spots, new vessels and macular oedema are not marked."),
         mark("No mask is no proof of a healthy retina: small haemorrhages are missed."),
     ),
