@@ -12,6 +12,7 @@ from PIL import Image
 from core.cli.main import main
 from core.curation.boxes import LABEL, read_reviewed, write_proposal
 from core.errors import UsageError
+from core.io.reader import shared_reader
 from core.io.tables import csv_bytes
 from core.io.voc import VocError, parse_voc, write_voc
 from core.tasks.hip_osteoporosis.data import evaluation_cases, folder_cases
@@ -119,7 +120,7 @@ def test_unmarked_boxes_are_taken_when_asked(data_set: Path) -> None:
 def test_boxes_that_are_none_are_counted(data_set: Path, content: bytes, reason: str) -> None:
     (data_set / "boxes" / f"{FILMS[1]}.xml").write_bytes(content)
     (data_set / "boxes" / "Chen_Mei.xml").write_bytes(write_voc("a", SIZE, [(LABEL, (10, 20, 110, 90))]))
-    found = read_reviewed(data_set / "boxes", is_marked=False)
+    found = read_reviewed(shared_reader(), data_set / "boxes", is_marked=False)
     assert sorted(found.boxes) == [FILMS[0], FILMS[2]]
     assert found.left_out == Counter({reason: 1, "not named like a film": 1})
 
@@ -130,7 +131,7 @@ def test_calls_that_cannot_work(data_set: Path, tmp_path: Path, capsys: pytest.C
     assert adopt(data_set, "--all") == 2
     assert "labels.csv has no column" in capsys.readouterr().err
     with pytest.raises(UsageError, match="no XML file"):
-        read_reviewed(tmp_path / "nowhere", is_marked=True)
+        read_reviewed(shared_reader(), tmp_path / "nowhere", is_marked=True)
 
 
 @pytest.mark.parametrize(

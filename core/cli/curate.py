@@ -6,8 +6,8 @@ out, labels.csv, curation.json, images/ (PNG of 16 bits without a header) and bo
 No name, id or day is written: a film is named by the hash of its file, a patient by a keyed hash. The key is
 FIVEFOLD_PSEUDONYM_KEY; without one every run has its own.
 
-Boxes of hips: open boxes/ in LabelImg (Pascal VOC), correct them, press space where one is right, save; then call again
-with --reviewed.
+Boxes of hips: accept, redraw or reject them on the page "Box review" of the app, which writes down who decided and when; or open
+boxes/ in LabelImg (Pascal VOC), correct them, press space where one is right, save. Then call again with --reviewed.
 
 Of the other tasks the files stay where they are, and --out gets a table that `train --data DIR --labels TABLE` reads: knees with
 the grades of their own .mat files and every conflict (knees.csv), CT slices with one label a patient, chest films with boxes as
@@ -52,9 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     boxes.add_argument(
         "--reviewed", type=Path, metavar="DIR", help="read boxes back from XML files, usually DIR/boxes, into --out"
     )
-    boxes.add_argument("--all", action="store_true", help="take boxes that LabelImg does not mark as verified too")
-    boxes.add_argument("--reviewer", default="", metavar="WHO", help="goes into boxes.csv")
-    boxes.add_argument("--reviewed-on", default="", metavar="DATE", help="goes into boxes.csv")
+    boxes.add_argument("--all", action="store_true", help="take boxes that are not marked as verified too")
+    boxes.add_argument(
+        "--reviewer", default="", metavar="WHO", help="goes into boxes.csv where the page did not write it down"
+    )
+    boxes.add_argument("--reviewed-on", default="", metavar="DATE", help="goes with --reviewer")
     _add_other_tasks(parser)
 
 
@@ -164,8 +166,9 @@ def _print(summary: dict[str, object], out: Path) -> None:
 
 def _boxes(options: argparse.Namespace) -> int:
     from core.curation.boxes import adopt_reviewed, read_reviewed
+    from core.io.reader import shared_reader
 
-    reviewed = read_reviewed(options.reviewed, is_marked=not options.all)
+    reviewed = read_reviewed(shared_reader(), options.reviewed, is_marked=not options.all)
     n = adopt_reviewed(options.out, reviewed, options.reviewer, options.reviewed_on)
     print(f"{n} reviewed boxes in {options.out}; training cuts these instead of its own proposals")
     for reason, number in reviewed.left_out.items():

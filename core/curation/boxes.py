@@ -1,26 +1,31 @@
-"""Boxes of the femoral neck: proposals for LabelImg, and what people made of them."""
+"""Boxes of the femoral neck: proposals for the page that reviews them or for LabelImg, and what people made of them."""
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
-from core.errors import UsageError
+from core.curation.reviews import BOX_COLUMNS, Review, is_about, read_reviews
+from core.errors import FileError, UsageError
+from core.i18n import mark
 from core.imaging.display import to_bytes, to_display
 from core.io.keys import iso_date
 from core.io.labelled_folder import LABEL_COLUMNS, LABELS, read_table
+from core.io.reader import Reader
 from core.io.tables import csv_bytes, plain_cell
-from core.io.voc import VocError, parse_voc, write_voc
+from core.io.voc import VocError, VocFile, write_voc
 from core.io.weights_file import write_atomically
 from core.records import Box, Frame
 
 LABEL = "femoral_neck"
 FOLDER, TABLE = "boxes", "boxes.csv"
-BOX_COLUMNS = ("x_min", "y_min", "x_max", "y_max")
 MIN_SIDE_PX = 16.0
+NOT_ONE, NO_NUMBERS = mark("not one box named femoral_neck"), mark("a box or a size that is none")
+OUTSIDE, TOO_SMALL = mark("a box outside its image"), mark("a box that is too small")
+REJECTED = "rejected by a reviewer"
 _NAME = re.compile(r"[0-9a-f]{16}")
 
 
@@ -42,59 +47,82 @@ def write_proposal(folder: Path, film: str, frame: Frame, box: Box) -> None:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """Boxes that people agreed to, by film, and the number of files left out by reason."""
+    """Boxes that people agreed to, by film, and the number of files left out by reason.
+
+    Attributes:
+        boxes: In pixels of the film.
+        left_out: By reason.
+        reviews: By film, who agreed to its box and when, where the page for reviewing wrote it down.
+    """
 
     boxes: dict[str, Box]
     left_out: Counter[str]
+    reviews: dict[str, Review] = field(default_factory=dict)
 
 
-def read_reviewed(folder: Path, is_marked: bool) -> Reviewed:
-    """The XML files of a folder.
+def read_reviewed(reader: Reader, folder: Path, is_marked: bool) -> Reviewed:
+    """The XML files of a folder, and the journal of the page for reviewing where there is one.
 
     Args:
-        folder: Where LabelImg saved them.
-        is_marked: Take only those that LabelImg marks as verified (its key: space).
+        reader: Of the files.
+        folder: Where they were saved.
+        is_marked: Take only those that are marked as verified (by the page, or by LabelImg with its key: space).
 
     Raises:
-        UsageError: There are none.
+        UsageError: There are none, or the journal cannot be read.
     """
-    boxes: dict[str, Box] = {}
-    left_out = Counter[str]()
+    reviewed = Reviewed({}, Counter())
     paths = sorted(folder.glob("*.xml"))
     if not paths:
         raise UsageError("the folder of reviewed boxes holds no XML file")
+    reviews = {Path(name).stem: review for name, review in read_reviews(reader, folder).items()}
     for path in paths:
+        review = reviews.get(path.stem)
         try:
-            film, box = _reviewed(path, is_marked)
-            boxes[film] = box
-        except VocError as error:
-            left_out[str(error)] += 1
-    return Reviewed(boxes, left_out)
+            film, box = _reviewed(reader, path, review, is_marked)
+        except (VocError, FileError) as error:
+            reviewed.left_out[error.code if isinstance(error, FileError) else str(error)] += 1
+            continue
+        reviewed.boxes[film] = box
+        if review is not None and is_about(review, box):
+            reviewed.reviews[film] = review
+    return reviewed
 
 
-def _reviewed(path: Path, is_marked: bool) -> tuple[str, Box]:
+def _reviewed(reader: Reader, path: Path, review: Review | None, is_marked: bool) -> tuple[str, Box]:
     """Film and box of one file.
 
     Raises:
         VocError: Why it is left out.
     """
-    found = parse_voc(path.read_bytes())
+    found = reader.read_voc(path.read_bytes())
     if not _NAME.fullmatch(path.stem):
         raise VocError("not named like a film")
+    if not found.is_verified and review is not None and review.decision == "rejected":
+        raise VocError(REJECTED)
     if is_marked and not found.is_verified:
         raise VocError("not marked as verified")
+    return path.stem, usable_box(found)
+
+
+def usable_box(found: VocFile) -> Box:
+    """The one box of a file.
+
+    Raises:
+        VocError: There is none, or it cannot be one of a femoral neck.
+    """
     boxes = [box for name, box in found.objects if name == LABEL]
     if len(found.objects) != 1 or len(boxes) != 1:
-        raise VocError(f"not one box named {LABEL}")
+        raise VocError(NOT_ONE)
     (box,) = boxes
     if box is None or found.size is None:
-        raise VocError("a box or a size that is none")
+        raise VocError(NO_NUMBERS)
     x0, y0, x1, y1 = box
     if min(x0, y0) < 0 or x1 > found.size[0] or y1 > found.size[1]:
-        raise VocError("a box outside its image")
+        raise VocError(OUTSIDE)
     if min(x1 - x0, y1 - y0) < MIN_SIDE_PX:
-        raise VocError("a box that is too small")
-    return path.stem, box
+        raise VocError(TOO_SMALL)
+    return box
 
 
 def adopt_reviewed(out: Path, reviewed: Reviewed, reviewer: str, day: str) -> int:
@@ -103,7 +131,7 @@ def adopt_reviewed(out: Path, reviewed: Reviewed, reviewer: str, day: str) -> in
     Args:
         out: Folder of a curated data set.
         reviewed: From `read_reviewed`; boxes of films that are not in the data set are counted as left out.
-        reviewer: Who agreed, "" where it is not known; goes into boxes.csv.
+        reviewer: Who agreed to the boxes of which the journal does not tell it, "" where it is not known; goes into boxes.csv.
         day: When, as a date, or "".
 
     Returns:
@@ -120,7 +148,13 @@ def adopt_reviewed(out: Path, reviewed: Reviewed, reviewer: str, day: str) -> in
         film = Path(row["file"]).stem
         if (box := reviewed.boxes.get(film)) is not None:
             row |= dict(zip(BOX_COLUMNS, (f"{edge:g}" for edge in box), strict=True))
-            used.append((film, *(row[name] for name in BOX_COLUMNS), plain_cell(reviewer), iso_date(day)))
+            review = reviewed.reviews.get(film)
+            who = (
+                (plain_cell(reviewer), iso_date(day))
+                if review is None
+                else (plain_cell(review.reviewer), review.reviewed_at)
+            )
+            used.append((film, *(row[name] for name in BOX_COLUMNS), *who))
     reviewed.left_out["film not in the data set"] += len(reviewed.boxes) - len(used)
     write_atomically(out / TABLE, csv_bytes(("film", *BOX_COLUMNS, "reviewer", "reviewed_on"), used))
     write_atomically(out / LABELS, csv_bytes(list(rows[0]), [list(row.values()) for row in rows]))

@@ -14,11 +14,12 @@ import numpy as np
 from PIL import Image
 
 from core import registry
-from core.curation.boxes import BOX_COLUMNS, write_proposal
 from core.curation.boxes import FOLDER as BOXES
+from core.curation.boxes import write_proposal
 from core.curation.dexa import DexaTable
 from core.curation.films import OLDEST_YEARS, Film, files_below
 from core.curation.hip_osteoporosis import TASK_ID, Curated, Pair, short_patient
+from core.curation.reviews import BOX_COLUMNS
 from core.errors import UsageError
 from core.io.labelled_folder import FACTS, LABEL_COLUMNS, LABELS, facts_of
 from core.io.reader import Reader

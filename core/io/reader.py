@@ -23,7 +23,8 @@ from core.io import vocabulary, wire
 from core.io.dated import DatedStudy
 from core.io.keys import Kind, keyed_hash
 from core.io.label_table import LabelTable
-from core.io.series import Series, folder_files, read_files
+from core.io.series import File, Series, folder_files, read_files
+from core.io.voc import MAX_XML_BYTES, TOO_LARGE, VocError, VocFile
 from core.records import Study
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -194,9 +195,19 @@ class Reader:
             FileError: E_SERIES (no zip file, or no readable image in it), E_BOMB, E_TOO_LARGE, E_CRASH or E_TIMEOUT.
             BusyError: All processes stayed busy.
         """
-        return read_files(
-            self._ask({"verb": "unpack"}, data, vocabulary.MAX_UNPACKED_BYTES, wire.unpack_files), self.read
-        )
+        return read_files(self.unpack(data), self.read)
+
+    def unpack(self, data: bytes) -> list[File]:
+        """Unpack a zip file; nothing is written to disk. See zip_file.unpack_zip.
+
+        Returns:
+            Display name, and content or error code, of every file.
+
+        Raises:
+            FileError: E_SERIES (no zip file), E_BOMB, E_TOO_LARGE, E_CRASH or E_TIMEOUT.
+            BusyError: All processes stayed busy.
+        """
+        return self._ask({"verb": "unpack"}, data, vocabulary.MAX_UNPACKED_BYTES, wire.unpack_files)
 
     def read_folder(self, folder: Path) -> Series:
         """Read the slices that lie directly in a folder of the server.
@@ -216,6 +227,18 @@ class Reader:
             BusyError: All processes stayed busy.
         """
         return self._ask({"verb": "table"}, data, wire.MAX_TABLE_BYTES, wire.unpack_table)
+
+    def read_voc(self, data: bytes) -> VocFile:
+        """Read the boxes of a Pascal VOC file.
+
+        Raises:
+            VocError: The file cannot be used.
+            FileError: E_CRASH or E_TIMEOUT.
+            BusyError: All processes stayed busy.
+        """
+        if len(data) > MAX_XML_BYTES:
+            raise VocError(TOO_LARGE)
+        return self._ask({"verb": "voc"}, data, 0, lambda reply, _: wire.unpack_voc(reply))
 
     def hash_keys(self, values: Sequence[str], kind: Kind) -> list[str]:
         """The keyed hashes that a study has for the same ids, "" for empty ones; see keys.keyed_hash."""

@@ -4,16 +4,22 @@ VOC counts pixels from 1 and names the last pixel inside; the boxes here count e
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from core.i18n import mark
 from core.records import Box
 
 MAX_XML_BYTES = 2**20
 MAX_XML_DEPTH = 16
+TOO_LARGE, TOO_DEEP = mark("XML that is too large"), mark("XML that is nested too deeply")
+DOCUMENT_TYPE, UNREADABLE = mark("XML with a document type"), mark("XML that cannot be read")
+REASONS = (TOO_LARGE, TOO_DEEP, DOCUMENT_TYPE, UNREADABLE)
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_MAX_NAME = 100
 
 
 class VocError(ValueError):
@@ -44,7 +50,7 @@ def parse_voc(data: bytes) -> VocFile:
         VocError: Too large, nested too deeply, with a document type, or no XML.
     """
     if len(data) > MAX_XML_BYTES:
-        raise VocError("XML that is too large")
+        raise VocError(TOO_LARGE)
     found = _Parts()
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -54,7 +60,7 @@ def parse_voc(data: bytes) -> VocFile:
     try:
         parser.Parse(data, True)
     except (expat.ExpatError, LookupError, ValueError) as error:
-        raise error if isinstance(error, VocError) else VocError("XML that cannot be read") from error
+        raise error if isinstance(error, VocError) else VocError(UNREADABLE) from error
     return VocFile(
         found.file.strip(),
         _size(found.size),
@@ -63,17 +69,51 @@ def parse_voc(data: bytes) -> VocFile:
     )
 
 
-def write_voc(file: str, size: tuple[int, int], objects: Sequence[tuple[str, Box]]) -> bytes:
+def describe_voc(data: bytes) -> dict[str, Any]:
+    """What the reader process says about one file, as JSON values: the attributes of `VocFile`, or why it cannot be used."""
+    try:
+        return asdict(parse_voc(data))
+    except VocError as error:
+        return {"unusable": str(error)}
+
+
+def voc_of(values: Mapping[str, Any]) -> VocFile:
+    """The other way round; nothing in `values` is trusted.
+
+    Raises:
+        VocError: The file cannot be used.
+        ValueError, TypeError, KeyError: The reader process never says so.
+    """
+    if "unusable" in values:
+        raise VocError(REASONS[REASONS.index(values["unusable"])])
+    size = None if values["size"] is None else (int(values["size"][0]), int(values["size"][1]))
+    objects = tuple((str(name)[:_MAX_NAME], _trusted(box)) for name, box in values["objects"])
+    return VocFile(str(values["file"])[:_MAX_NAME], size, values["is_verified"] is True, objects)
+
+
+def _trusted(values: Sequence[float] | None) -> Box | None:
+    if values is None:
+        return None
+    x0, y0, x1, y1 = map(float, values)
+    if not all(map(math.isfinite, (x0, y0, x1, y1))):
+        raise ValueError("an edge that is no number")
+    return x0, y0, x1, y1
+
+
+def write_voc(
+    file: str, size: tuple[int, int], objects: Sequence[tuple[str, Box]], *, is_verified: bool = False
+) -> bytes:
     """One file for LabelImg.
 
     Args:
         file: Name of the image.
         size: Columns and rows of the image.
         objects: Name and box_xyxy of each; rounded to pixels and cut at the edges of the image.
+        is_verified: With LabelImg's mark that a person looked at the boxes and agreed.
     """
     columns, rows = size
     lines = [
-        "<annotation>",
+        '<annotation verified="yes">' if is_verified else "<annotation>",
         f"  <filename>{escape(file)}</filename>",
         f"  <size><width>{columns}</width><height>{rows}</height><depth>1</depth></size>",
         "  <segmented>0</segmented>",
@@ -116,12 +156,12 @@ class _Parts:
         self._path: list[str] = []
 
     def refuse(self, *_: object) -> None:
-        raise VocError("XML with a document type")
+        raise VocError(DOCUMENT_TYPE)
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self._path.append(tag)
         if len(self._path) > MAX_XML_DEPTH:
-            raise VocError("XML that is nested too deeply")
+            raise VocError(TOO_DEEP)
         if len(self._path) == 1:
             self.is_verified = attributes.get("verified") == "yes"
         if self._path[1:] == ["object"]:

@@ -21,6 +21,7 @@ from core.errors import MESSAGES, FileError, ScreeningError, TableError, UsageEr
 from core.io import vocabulary
 from core.io.dated import DatedStudy
 from core.io.label_table import LabelTable
+from core.io.voc import VocError, VocFile, voc_of
 from core.records import Frame, Study
 
 Header = dict[str, Any]
@@ -250,6 +251,24 @@ def _size_or_code(size: object) -> int | str:
     if isinstance(size, int) and size >= 0:
         return size
     return str(_one_of(size, MESSAGES))
+
+
+def unpack_voc(header: Header) -> VocFile:
+    """The boxes in a reply; see voc.describe_voc.
+
+    Raises:
+        VocError: The file cannot be used.
+        ScreeningError: The reply carries one.
+        WireError: The reply is not what a worker says.
+    """
+    try:
+        if "error" in header:
+            raise _error(header)
+        return voc_of(header)
+    except VocError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError) as error:
+        raise WireError("malformed reply") from error
 
 
 def _error(header: Header) -> ScreeningError:

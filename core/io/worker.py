@@ -14,6 +14,7 @@ from core.io import wire
 from core.io.container import read_study
 from core.io.dicom import examination_date
 from core.io.label_table import parse_table
+from core.io.voc import describe_voc
 from core.io.zip_file import unpack_zip
 
 _STATM = Path("/proc/self/statm")
@@ -45,6 +46,8 @@ def _answer(request: wire.Header, data: bytes, key: bytes) -> tuple[wire.Header,
             return wire.pack_files(unpack_zip(data))
         if request["verb"] == "table":
             return wire.pack_table(parse_table(data))
+        if request["verb"] == "voc":
+            return describe_voc(data), []
         study = read_study(data, request["frame"], key)
         if request["verb"] == "read_dated":
             return wire.pack_dated(study, examination_date(data) if study.container == "dicom" else None)
