@@ -14,7 +14,8 @@ from PIL import Image
 
 from core.cli.main import main
 from core.curation import box_review
-from core.curation.box_review import BoxReview, Picture, pack_folder, sort_upload, write_phantoms
+from core.curation.box_review import BoxReview, Picture
+from core.curation.box_sources import N_PHANTOMS, NO_PICTURE, ODD_NAME, pack_folder, sort_upload, write_phantoms
 from core.curation.boxes import LABEL
 from core.curation.reviews import COLUMNS, JOURNAL
 from core.errors import FileError, UsageError
@@ -265,7 +266,7 @@ def test_an_upload_comes_back_as_it_was_with_its_decisions(folder: Path, tmp_pat
     sent = {"in/hip 1.png": film, "in/hip 1.XML": BOMB, "hip_2.png": film, "notes.txt": b"x", "../../a&b.png": film}
     kept, left_out = sort_upload(shared_reader().unpack(archive(sent)))
     assert set(kept) == {"hip 1.png", "hip 1.xml", "hip_2.png"}
-    assert left_out == Counter({box_review.NO_PICTURE: 1, box_review.NAME: 1})
+    assert left_out == Counter({NO_PICTURE: 1, ODD_NAME: 1})
     store = BoxFolders(tmp_path / "store")
     made = store.create("upload", kept)
     review = review_of(made.boxes)
@@ -292,7 +293,7 @@ def test_phantoms_say_so_in_every_row(tmp_path: Path) -> None:
     write_phantoms(tmp_path)
     review = review_of(tmp_path, DEMO_STATEMENT)
     found = review.pictures()
-    assert len(found) == box_review.N_PHANTOMS
+    assert len(found) == N_PHANTOMS
     assert {(picture.state, picture.trouble) for picture in found} == {("open", "")}
     review.reject(found[0], "A")
     assert [row["statement"] for row in journal(tmp_path)] == [DEMO_STATEMENT]

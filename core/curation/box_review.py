@@ -2,32 +2,22 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZipFile
 
-import numpy as np
-
-from core import registry
-from core.curation.boxes import LABEL, MIN_SIDE_PX, TOO_SMALL, usable_box, write_proposal
-from core.curation.reviews import JOURNAL, Decision, Review, State, append_review, decision_of, read_reviews
+from core.curation.boxes import LABEL, MIN_SIDE_PX, TOO_SMALL, usable_box
+from core.curation.reviews import Decision, Review, State, append_review, decision_of, read_reviews
 from core.errors import FileError, UsageError
 from core.io.reader import Reader
 from core.io.voc import UNREADABLE, VocError, VocFile, write_voc
 from core.io.weights_file import write_atomically
-from core.phantom import Phantom
 from core.records import Box, Frame
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm")
-N_PHANTOMS = 6
-NAME, NO_PICTURE = (
-    "name with other characters than letters, digits, spaces, dots, _ and -",
-    "neither a picture nor its XML file",
-)
-_NAME = re.compile(r"\w[\w .-]{0,99}")
+NAME = re.compile(r"\w[\w .-]{0,99}")
+"""A name of a file that needs no quotes in a table and leads to no other folder."""
 _MAX_REVIEWER = 60
 
 
@@ -77,7 +67,7 @@ class BoxReview:
             raise UsageError("the folder of boxes cannot be opened") from error
         first: dict[str, str] = {}  # of several pictures with one XML file
         for name in names:
-            if _NAME.fullmatch(name) and Path(name).suffix.lower() in SUFFIXES:
+            if NAME.fullmatch(name) and Path(name).suffix.lower() in SUFFIXES:
                 first.setdefault(Path(name).stem, name)
         return tuple(self._picture(name, reviews.get(name)) for name in first.values())
 
@@ -88,7 +78,7 @@ class BoxReview:
             FileError: It cannot be read.
             BusyError: All readers stayed busy.
         """
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise UsageError("no picture of the folder")
         try:
             content = (self._folder / name).read_bytes()
@@ -199,59 +189,27 @@ def _who(reviewer: str) -> str:
     return name
 
 
-def sort_upload(files: Iterable[tuple[str, bytes | str]]) -> tuple[dict[str, bytes], Counter[str]]:
-    """What of an unpacked archive can be reviewed: pictures, XML files and the journal; and what is left out by reason.
-
-    Args:
-        files: Name, and content or error code, see `Reader.unpack`.
-
-    Raises:
-        UsageError: There is no picture.
-    """
-    kept: dict[str, bytes] = {}
-    left_out = Counter[str]()
-    for name, content in files:
-        suffix = Path(name).suffix.lower()
-        if isinstance(content, str):
-            left_out[content] += 1
-        elif suffix not in (*SUFFIXES, ".xml") and name != JOURNAL:
-            left_out[NO_PICTURE] += 1
-        elif not _NAME.fullmatch(name):
-            left_out[NAME] += 1
-        elif name in kept:
-            left_out["the same name twice"] += 1
-        else:
-            # LabelImg and this program look for the small ending
-            kept[f"{Path(name).stem}.xml" if suffix == ".xml" else name] = content
-    if not any(Path(name).suffix.lower() in SUFFIXES for name in kept):
-        raise UsageError("no picture in the zip file")
-    return kept, left_out
-
-
-def pack_folder(folder: Path, statement: str) -> bytes:
-    """Pictures, XML files and journal of a folder as a zip file; `statement` goes into its comment."""
-    buffer = BytesIO()
-    with ZipFile(buffer, "w", ZIP_DEFLATED, compresslevel=1) as archive:
-        for path in sorted(folder.iterdir()):
-            if _NAME.fullmatch(path.name):
-                archive.write(path, path.name)
-        archive.comment = statement.encode()
-    return buffer.getvalue()
-
-
-def write_phantoms(folder: Path) -> None:
-    """Pictures and proposed boxes of six phantom hips."""
-    make, locate = (
-        registry.part("hip_osteoporosis", "phantom").make_phantom,
-        registry.part("hip_osteoporosis", "locate"),
-    )
-    for number in range(N_PHANTOMS):
-        phantom: Phantom = make(np.random.default_rng([2026, number]))
-        study = phantom.study()
-        (region,) = locate.locate(study)
-        write_proposal(folder, f"{study.pixel_hash[:16]}", study.frame, region.box_xyxy)
-
-
 def count_states(pictures: Iterable[Picture]) -> Mapping[State, int]:
     """Number of pictures in each state."""
     return Counter(picture.state for picture in pictures)
+
+
+def following(pictures: Sequence[Picture], name: str, step: int, *, only_open: bool) -> str:
+    """Name of the picture before or after one, the same name at the end.
+
+    Args:
+        pictures: In the order of the list.
+        name: Of the one on show.
+        step: -1 or 1.
+        only_open: Pass over those that were decided.
+    """
+    names = [picture.name for picture in pictures]
+    rest = pictures[names.index(name) :: step][1:] if name in names else pictures
+    return next((picture.name for picture in rest if not only_open or picture.state == "open"), name)
+
+
+def next_open(pictures: Sequence[Picture], name: str) -> str:
+    """Name of the next open picture after one, from the first one again behind the last; the same name where there is none."""
+    at = next((place for place, picture in enumerate(pictures) if picture.name == name), -1)
+    rest = [*pictures[at + 1 :], *pictures[: max(at, 0)]]
+    return next((picture.name for picture in rest if picture.state == "open"), name)

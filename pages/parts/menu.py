@@ -34,6 +34,7 @@ def sections() -> dict[str, list[Entry]]:
         t("Screen"): [Entry("home", t("Home"), "home"), *tasks],
         t("Measure"): [
             Entry("evaluate", t("Evaluation"), "query_stats"),
+            Entry("review", t("Box review"), "crop_free"),
             Entry("experiments", t("Experiments"), "science"),
             Entry("train", t("Training"), "model_training"),
         ],

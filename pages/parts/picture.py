@@ -126,6 +126,12 @@ def overlay_to_save(result: ScreeningResult, look: Look) -> bytes:
     return overlay_png(result, _display(result.study.frame, look), look.strength)
 
 
+def frame_picture(frame: Frame) -> tuple[Image.Image, float]:
+    """A frame alone, and the factor from its pixels to those of the frame."""
+    picture, factor = _small(_display(frame, Look()))
+    return Image.fromarray(picture), factor
+
+
 def plain_picture(result: ScreeningResult, look: Look) -> tuple[Image.Image, float]:
     """The image alone, and the factor from its pixels to those of the frame; for drawing a region on it."""
     picture, factor = _small(_display(result.study.frame, look))

@@ -3,19 +3,17 @@
 from dataclasses import replace
 from typing import Any
 
-import plotly.graph_objects as go
 import streamlit as st
 
-from core.figures.style import HIGHLIGHT
-from core.records import Box, Region, ScreeningResult
+from core.records import ScreeningResult
 from core.task import Task
+from pages.parts.box_drawing import box_figure, ordered
 from pages.parts.picture import Look, plain_picture
 from pages.parts.regions import choose_region
 from pages.parts.road import forget_regions, keep_region
 from pages.parts.words import t
 
 _HEIGHT_PX = 460
-_GRID = 24  # invisible points a side: plotly reports a box only where it can select something
 _MIN_SIDE_PX = 16
 
 
@@ -45,7 +43,7 @@ def _show_drawing(task: Task, result: ScreeningResult, look: Look) -> None:
     key = f"{task.id}.redraw.{result.study.file_sha256[:12]}.{index}.{version}"
     st.caption(t("Drag a box over the image: {region}.", region=t(task.region_name)))
     event: Any = st.plotly_chart(
-        _figure(result, region, look),
+        box_figure(*plain_picture(result, look), region.box_xyxy, _HEIGHT_PX),
         theme=None,
         key=f"{key}.box",
         on_select="rerun",
@@ -54,7 +52,7 @@ def _show_drawing(task: Task, result: ScreeningResult, look: Look) -> None:
         alt=t("The image with the examined region, for drawing a box."),
     )
     boxes = event.selection.get("box", [])
-    drawn = _ordered(boxes[-1]["x"], boxes[-1]["y"]) if boxes else region.box_xyxy
+    drawn = ordered(boxes[-1]["x"], boxes[-1]["y"]) if boxes else region.box_xyxy
     with st.form(f"{key}.numbers", border=False):
         names = (t("Left edge"), t("Top edge"), t("Right edge"), t("Bottom edge"))
         keys = [f"{key}.{edge}.{round(value)}" for edge, value in zip(("x0", "y0", "x1", "y1"), drawn, strict=True)]
@@ -67,48 +65,12 @@ def _show_drawing(task: Task, result: ScreeningResult, look: Look) -> None:
         st.warning(t("The region is too small: at least {n} pixels a side are needed.", n=_MIN_SIDE_PX))
 
 
-def _ordered(x: Any, y: Any) -> Box:
-    return (float(min(x)), float(min(y)), float(max(x)), float(max(y)))
-
-
 def _use(task_id: str, result: ScreeningResult, index: int, keys: list[str]) -> None:
     x0, y0, x1, y1 = (st.session_state[key] for key in keys)
-    box = _ordered((x0, x1), (y0, y1))
+    box = ordered((x0, x1), (y0, y1))
     if min(box[2] - box[0], box[3] - box[1]) < _MIN_SIDE_PX:
         st.session_state[f"{task_id}.redraw.refused"] = True
         return
     keep_region(task_id, result, index, replace(result.regions[index], box_xyxy=box, source="user"))
     version = f"{task_id}.redraw.version"
     st.session_state[version] = st.session_state.get(version, 0) + 1  # a fresh chart, without the old selection
-
-
-def _figure(result: ScreeningResult, region: Region, look: Look) -> go.Figure:
-    """The image with its axes in pixels of the frame, the region outlined."""
-    picture, factor = plain_picture(result, look)
-    columns, rows = picture.width * factor, picture.height * factor
-    steps = [(i + 0.5) / _GRID for i in range(_GRID)]
-    grid = go.Scatter(
-        x=[columns * across for _ in steps for across in steps],
-        y=[rows * down for down in steps for _ in steps],
-        mode="markers",
-        marker={"opacity": 0, "size": 2},
-        hoverinfo="none",
-        showlegend=False,
-    )
-    figure = go.Figure(grid)
-    figure.add_layout_image(
-        source=picture, x=0, y=0, sizex=columns, sizey=rows, xref="x", yref="y", sizing="stretch", layer="below"
-    )
-    x0, y0, x1, y1 = region.box_xyxy
-    figure.add_shape(type="rect", x0=x0, y0=y0, x1=x1, y1=y1, line={"color": HIGHLIGHT, "width": 2})
-    figure.update_layout(
-        height=_HEIGHT_PX,
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        dragmode="select",
-        paper_bgcolor="black",
-        plot_bgcolor="black",
-        xaxis={"range": [0, columns], "visible": False, "constrain": "domain"},
-        yaxis={"range": [rows, 0], "visible": False, "scaleanchor": "x", "constrain": "domain"},
-        newselection={"line": {"color": HIGHLIGHT, "width": 2, "dash": "solid"}},
-    )
-    return figure

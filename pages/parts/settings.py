@@ -9,7 +9,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FILE = _ROOT / ".streamlit" / "fivefold.toml"
-_STORE, _TRAININGS = _ROOT / "evaluations", _ROOT / "trainings"
+_STORE, _TRAININGS, _REVIEWS = _ROOT / "evaluations", _ROOT / "trainings", _ROOT / "reviews"
 MAX_UPLOAD_MB = 64  # a file, but for archives of labelled images: those may be as large as the server takes
 
 
@@ -26,6 +26,9 @@ class Settings:
             FIVEFOLD_EVALUATIONS comes before the file.
         training_root=_folder(training.get("root")),
         training_store=_folder(training.get("store")) or _TRAININGS,
+        review_root: Folder whose subfolders hold curated data sets, for the page that reviews boxes; None offers no folders.
+        review_store: Where uploaded boxes are kept while they are reviewed and for a week after; the environment variable
+            FIVEFOLD_REVIEWS comes before the file.
         knee_information: One line a grade of the knee page, by its id; a missing one leaves ours.
     """
 
@@ -36,6 +39,8 @@ class Settings:
     evaluation_store: Path = _STORE
     training_root: Path | None = None
     training_store: Path = _TRAININGS
+    review_root: Path | None = None
+    review_store: Path = _REVIEWS
     knee_information: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -45,7 +50,7 @@ def settings(file: Path = _FILE) -> Settings:
     read = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     referral, knee = read.get("referral", {}), read.get("knee_information", {})
     lines = {str(grade): str(line) for grade, line in knee.items()}
-    evaluation, training = read.get("evaluation", {}), read.get("training", {})
+    evaluation, training, review = (read.get(name, {}) for name in ("evaluation", "training", "review"))
     return Settings(
         referral_name=str(referral.get("name", "")),
         referral_url=str(referral.get("url", "")),
@@ -54,6 +59,8 @@ def settings(file: Path = _FILE) -> Settings:
         evaluation_store=_folder(os.environ.get("FIVEFOLD_EVALUATIONS") or evaluation.get("store")) or _STORE,
         training_root=_folder(training.get("root")),
         training_store=_folder(training.get("store")) or _TRAININGS,
+        review_root=_folder(review.get("root")),
+        review_store=_folder(os.environ.get("FIVEFOLD_REVIEWS") or review.get("store")) or _REVIEWS,
         knee_information=lines,
     )
 
