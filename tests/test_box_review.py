@@ -125,6 +125,10 @@ def test_a_box_that_another_program_drew_since_has_no_reviewer(folder: Path) -> 
     (folder / f"{FILMS[0]}.xml").write_bytes(write_voc("", SIZE, [(LABEL, (0, 0, 60, 60))], is_verified=True))
     assert one(review, FILMS[0]).state == "accepted"
     assert one(review, FILMS[0]).box == (0, 0, 60, 60)
+    assert one(review, FILMS[0]).review is None
+    review.reject(one(review, FILMS[1]), "A")
+    (folder / f"{FILMS[1]}.xml").write_bytes(write_voc("", SIZE, [(LABEL, PROPOSED)], is_verified=True))
+    assert (one(review, FILMS[1]).state, one(review, FILMS[1]).review) == ("accepted", None)
 
 
 @pytest.mark.parametrize("reviewer", ["", "  ", '","'])
@@ -248,6 +252,35 @@ def test_curation_takes_over_boxes_reviewers_and_dates(folder: Path, capsys: pyt
         FILMS[1]: ("50", "60", "Dr. Kim", times[f"{FILMS[1]}.png"]),
         FILMS[3]: ("90", "80", "somebody", "2026-03-04"),
     }
+
+    with (folder.parent / "labels.csv").open(newline="") as file:
+        edges = {row["patient"]: row["x_max"] for row in csv.DictReader(file)}
+    assert edges == {FILMS[0]: "90", FILMS[1]: "50", FILMS[3]: "90"}
+
+
+def test_a_decision_that_was_changed_leaves_nothing_behind(folder: Path) -> None:
+    def labels() -> dict[str, str]:
+        assert main(["curate", "hip_osteoporosis", "--reviewed", str(folder), "--out", str(folder.parent)]) == 0
+        with (folder.parent / "labels.csv").open(newline="") as file:
+            return {row["patient"]: row["x_max"] for row in csv.DictReader(file)}
+
+    review = review_of(folder)
+    review.accept(one(review, FILMS[0]), PROPOSED, "A")
+    review.reject(one(review, FILMS[1]), "A")
+    assert labels() == {FILMS[0]: "90", FILMS[2]: "", FILMS[3]: ""}
+    review.reject(one(review, FILMS[0]), "B")
+    review.accept(one(review, FILMS[1]), (0, 0, 40, 40), "B")
+    assert labels() == {FILMS[1]: "40", FILMS[2]: "", FILMS[3]: ""}
+
+
+def test_a_data_set_without_a_film_left_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    review = review_of(folder)
+    for film in FILMS:
+        review.reject(one(review, film), "A")
+    before = (folder.parent / "labels.csv").read_bytes()
+    assert main(["curate", "hip_osteoporosis", "--reviewed", str(folder), "--out", str(folder.parent)]) == 2
+    assert "every film was rejected" in capsys.readouterr().err
+    assert (folder.parent / "labels.csv").read_bytes() == before
 
 
 # --- uploads and phantoms --------------------------------------------------------------------------------------------

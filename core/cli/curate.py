@@ -7,7 +7,8 @@ No name, id or day is written: a film is named by the hash of its file, a patien
 FIVEFOLD_PSEUDONYM_KEY; without one every run has its own.
 
 Boxes of hips: accept, redraw or reject them on the page "Box review" of the app, which writes down who decided and when; or open
-boxes/ in LabelImg (Pascal VOC), correct them, press space where one is right, save. Then call again with --reviewed.
+boxes/ in LabelImg (Pascal VOC), correct them, press space where one is right, save. Then call again with --reviewed: boxes go
+into labels.csv, and films that were rejected are taken out of it.
 
 Of the other tasks the files stay where they are, and --out gets a table that `train --data DIR --labels TABLE` reads: knees with
 the grades of their own .mat files and every conflict (knees.csv), CT slices with one label a patient, chest films with boxes as

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.curation.boxes import LABEL, MIN_SIDE_PX, TOO_SMALL, usable_box
-from core.curation.reviews import Decision, Review, State, append_review, decision_of, read_reviews
+from core.curation.reviews import Decision, Review, State, append_review, decision_of, is_about, read_reviews
 from core.errors import FileError, UsageError
 from core.io.reader import Reader
 from core.io.voc import UNREADABLE, VocError, VocFile, write_voc
@@ -30,7 +30,7 @@ class Picture:
         state: What holds.
         box: Proposed or reviewed, pixels of the picture; None where there is none.
         trouble: Message id of why the XML file cannot be used as it is, "" where it can or there is none.
-        review: The last decision of the journal, or None.
+        review: The decision that holds; None while there is none, and where another program marked the box.
     """
 
     name: str
@@ -123,16 +123,18 @@ class BoxReview:
 
     def _picture(self, name: str, review: Review | None) -> Picture:
         found = self._boxes(self._folder / f"{Path(name).stem}.xml")
-        if found is None:
-            return Picture(name, decision_of(review, None, is_verified=False), None, "", review)
+        box, trouble, is_verified = None, "", False
         if isinstance(found, str):
-            return Picture(name, decision_of(review, None, is_verified=False), None, found, review)
-        try:
-            box = usable_box(found)
-        except VocError as error:
-            first = next((box for label, box in found.objects if label == LABEL), None)
-            return Picture(name, decision_of(review, None, is_verified=False), first, str(error), review)
-        return Picture(name, decision_of(review, box, is_verified=found.is_verified), box, "", review)
+            trouble = found
+        elif found is not None:
+            try:
+                box, is_verified = usable_box(found), found.is_verified
+            except VocError as error:
+                box = next((box for label, box in found.objects if label == LABEL), None)
+                trouble = str(error)
+        state = decision_of(review, box, is_verified=is_verified)
+        holds = state == "rejected" or (state != "open" and box is not None and is_about(review, box))
+        return Picture(name, state, box, trouble, review if holds else None)
 
     def _boxes(self, path: Path) -> VocFile | str | None:
         """What an XML file says, or why it cannot be used; read once until it changes. None without a file."""

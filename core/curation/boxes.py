@@ -13,7 +13,7 @@ from core.errors import FileError, UsageError
 from core.i18n import mark
 from core.imaging.display import to_bytes, to_display
 from core.io.keys import iso_date
-from core.io.labelled_folder import LABEL_COLUMNS, LABELS, read_table
+from core.io.labelled_folder import LABEL_COLUMNS, LABELS, Row, read_table
 from core.io.reader import Reader
 from core.io.tables import csv_bytes, plain_cell
 from core.io.voc import VocError, VocFile, write_voc
@@ -21,7 +21,7 @@ from core.io.weights_file import write_atomically
 from core.records import Box, Frame
 
 LABEL = "femoral_neck"
-FOLDER, TABLE = "boxes", "boxes.csv"
+FOLDER, TABLE, UNREVIEWED = "boxes", "boxes.csv", "labels_unreviewed.csv"
 MIN_SIDE_PX = 16.0
 NOT_ONE, NO_NUMBERS = mark("not one box named femoral_neck"), mark("a box or a size that is none")
 OUTSIDE, TOO_SMALL = mark("a box outside its image"), mark("a box that is too small")
@@ -53,11 +53,13 @@ class Reviewed:
         boxes: In pixels of the film.
         left_out: By reason.
         reviews: By film, who agreed to its box and when, where the page for reviewing wrote it down.
+        rejected: Films that are not to be used.
     """
 
     boxes: dict[str, Box]
     left_out: Counter[str]
     reviews: dict[str, Review] = field(default_factory=dict)
+    rejected: set[str] = field(default_factory=set)
 
 
 def read_reviewed(reader: Reader, folder: Path, is_marked: bool) -> Reviewed:
@@ -81,7 +83,10 @@ def read_reviewed(reader: Reader, folder: Path, is_marked: bool) -> Reviewed:
         try:
             film, box = _reviewed(reader, path, review, is_marked)
         except (VocError, FileError) as error:
-            reviewed.left_out[error.code if isinstance(error, FileError) else str(error)] += 1
+            reason = error.code if isinstance(error, FileError) else str(error)
+            reviewed.left_out[reason] += 1
+            if reason == REJECTED:
+                reviewed.rejected.add(path.stem)
             continue
         reviewed.boxes[film] = box
         if review is not None and is_about(review, box):
@@ -128,6 +133,9 @@ def usable_box(found: VocFile) -> Box:
 def adopt_reviewed(out: Path, reviewed: Reviewed, reviewer: str, day: str) -> int:
     """Write boxes.csv, and the boxes into labels.csv, where training takes them in place of its own proposals.
 
+    Rejected films are taken out of labels.csv. The table as it was before any review is kept in labels_unreviewed.csv, and every
+    call begins with that one: a decision that was changed since leaves nothing behind.
+
     Args:
         out: Folder of a curated data set.
         reviewed: From `read_reviewed`; boxes of films that are not in the data set are counted as left out.
@@ -138,11 +146,14 @@ def adopt_reviewed(out: Path, reviewed: Reviewed, reviewer: str, day: str) -> in
         Number of films with a reviewed box.
 
     Raises:
-        UsageError: The folder has no labels.csv of a curation, or `day` is no date.
+        UsageError: The folder has no labels.csv of a curation, no film is left, or `day` is no date.
     """
     if day and not iso_date(day):
         raise UsageError("--reviewed-on is no date")
-    rows = read_table(out / LABELS, (*LABEL_COLUMNS, *BOX_COLUMNS))
+    rows, head = _unreviewed(out)
+    rows = [row for row in rows if Path(row["file"]).stem not in reviewed.rejected]
+    if not rows:
+        raise UsageError("every film was rejected")
     used = []
     for row in rows:
         film = Path(row["file"]).stem
@@ -157,5 +168,17 @@ def adopt_reviewed(out: Path, reviewed: Reviewed, reviewer: str, day: str) -> in
             used.append((film, *(row[name] for name in BOX_COLUMNS), *who))
     reviewed.left_out["film not in the data set"] += len(reviewed.boxes) - len(used)
     write_atomically(out / TABLE, csv_bytes(("film", *BOX_COLUMNS, "reviewer", "reviewed_on"), used))
-    write_atomically(out / LABELS, csv_bytes(list(rows[0]), [list(row.values()) for row in rows]))
+    write_atomically(out / LABELS, csv_bytes(head, [[row[name] for name in head] for row in rows]))
     return len(used)
+
+
+def _unreviewed(out: Path) -> tuple[list[Row], list[str]]:
+    """Rows and head of labels.csv as curation wrote it; it is put aside before the first review changes it."""
+    first, now = out / UNREVIEWED, out / LABELS
+    columns = (*LABEL_COLUMNS, *BOX_COLUMNS)
+    rows = read_table(first if first.is_file() else now, columns)
+    if not rows:
+        raise UsageError(f"{LABELS} has no row")
+    if not first.is_file():
+        write_atomically(first, now.read_bytes())
+    return rows, [name for name in rows[0] if name]

@@ -60,8 +60,8 @@ def show_list(pictures: Sequence[Picture], counts: Mapping[State, int]) -> None:
 
 
 def _reviewer(picture: Picture) -> str:
-    return picture.review.reviewer if picture.review and picture.state != "open" else ""
+    return picture.review.reviewer if picture.review else ""
 
 
 def _when(picture: Picture) -> str:
-    return picture.review.reviewed_at[:16].replace("T", " ") if picture.review and picture.state != "open" else ""
+    return picture.review.reviewed_at[:16].replace("T", " ") if picture.review else ""

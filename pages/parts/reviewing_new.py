@@ -9,6 +9,7 @@ from core.errors import ScreeningError
 from core.io.reader import shared_reader
 from core.services.box_folders import BoxFolder, BoxFolders
 from pages.parts.errors import show_error
+from pages.parts.reviewing_picture import forget_shown
 from pages.parts.words import t
 
 BOXES, SERVER = "boxes", "folder"
@@ -36,6 +37,7 @@ def show_new(store: BoxFolders, root: Path | None) -> None:
 
 def forget_address() -> None:
     """No folder is open any more."""
+    forget_shown()
     for name in (BOXES, SERVER):
         st.query_params.pop(name, None)
 

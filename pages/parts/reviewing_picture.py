@@ -33,6 +33,12 @@ def shown_name(pictures: Sequence[Picture]) -> str:
     return name if name in {picture.name for picture in pictures} else next_open(pictures, "") or pictures[0].name
 
 
+def forget_shown() -> None:
+    """Another folder may hold pictures of the same names."""
+    for key in (AT, _DRAWN, _FRAME):
+        st.session_state.pop(key, None)
+
+
 def show_picture(review: BoxReview, pictures: Sequence[Picture]) -> None:
     """The picture on show and everything that can be done with it."""
     name = shown_name(pictures)
@@ -70,12 +76,13 @@ def _show_state(picture: Picture) -> None:
         words = t("Not reviewed yet") if picture.state == "open" else t("Marked as verified by another program")
         st.caption(words)
     else:
+        values = {"who": literal(said.reviewer), "when": said.reviewed_at[:16].replace("T", " ")}
         words = {
-            "accepted": t("Accepted by {who}, {when} UTC"),
-            "redrawn": t("Redrawn by {who}, {when} UTC"),
-            "rejected": t("Rejected by {who}, {when} UTC"),
+            "accepted": t("Accepted by {who}, {when} UTC", **values),
+            "redrawn": t("Redrawn by {who}, {when} UTC", **values),
+            "rejected": t("Rejected by {who}, {when} UTC", **values),
         }[picture.state]
-        st.caption(words.format(who=literal(said.reviewer), when=said.reviewed_at[:16].replace("T", " ")))
+        st.caption(words)
 
 
 def _edges(picture: Picture) -> tuple[list[str], list[int | None]]:
