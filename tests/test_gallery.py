@@ -101,5 +101,7 @@ def test_boxes_are_drawn_where_they_lie(unit: Literal["relative", "rgb"]) -> Non
 
 def test_a_cut_stays_inside_the_film() -> None:
     frame = Frame(np.zeros((80, 100), np.float32), "relative", None, (0.5, 1.0))
-    part = pixels_of(reference_picture(frame, [], [(0.0, 0.0, 10.0, 60.0)], 1.5, 200))
+    far = DrawnBox((70.0, 10.0, 90.0, 30.0), "#00FF00", "1")
+    part = pixels_of(reference_picture(frame, [far], [(0.0, 0.0, 10.0, 60.0)], 1.5, 200))
     assert part.shape == (200, round(50 / 75 * 200), 3)
+    assert not part.any(), "a box that lies elsewhere is not drawn"

@@ -154,7 +154,11 @@ def reference_picture(
     factor = max(right - left, bottom - top) / longest_px
     size = (max(1, round((right - left) / factor)), max(1, round((bottom - top) / factor)))
     part = Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR, box=(left, top, right, bottom))
-    moved = [replace(drawn, box_xyxy=_moved(drawn.box_xyxy, left, top, factor)) for drawn in boxes]
+    moved = [
+        replace(drawn, box_xyxy=_moved(drawn.box_xyxy, left, top, factor))
+        for drawn in boxes
+        if _meets(drawn.box_xyxy, (left, top, right, bottom))
+    ]
     return png_bytes(draw_boxes(np.asarray(part), moved))
 
 
@@ -170,6 +174,10 @@ def _square(around: Sequence[Box], margin: float, shape: tuple[int, int]) -> tup
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     left, top = max(0, int(x - half)), max(0, int(y - half))
     return left, top, max(left + 1, min(shape[1], round(x + half))), max(top + 1, min(shape[0], round(y + half)))
+
+
+def _meets(box: Box, other: Box) -> bool:
+    return box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
 
 
 def _moved(box: Box, left: float, top: float, factor: float) -> Box:

@@ -27,7 +27,7 @@ from pages.parts.words import literal, t
 
 TASK_ID = "chest_lesions"
 PHANTOMS, FOLDER = "phantoms", "folder"
-_ACROSS, _DOWN, _SIDE_PX = 4, 2, 560
+_ACROSS, _DOWN, _SIDE_PX = 3, 3, 400
 _TABLE_PX = 640
 _MARGIN = 1.5  # of a crop, times the sides of the boxes
 
@@ -69,7 +69,7 @@ def _choose(root: Path | None) -> tuple[Gallery, Path | None] | None:
     kind: str | None = PHANTOMS
     if len(names) > 1:
         kind = st.segmented_control(
-            t("Films"),
+            t("Films to show"),
             list(names),
             format_func=names.__getitem__,
             key="gallery.source",

@@ -95,7 +95,7 @@ def _show_hip() -> None:
         counts = count_states(pictures)
         n_done = len(pictures) - counts.get("open", 0)
         st.progress(n_done / len(pictures), t("{done} of {total} reviewed", done=n_done, total=len(pictures)))
-        left, right = st.columns([6, 5], gap="medium")
+        left, right = st.columns(2, gap="medium")
         with left:
             show_picture(review, pictures)
         with right:
