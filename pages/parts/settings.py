@@ -24,8 +24,7 @@ class Settings:
         evaluation_root: Folder whose subfolders hold labelled images, for the evaluation page; None offers no folders.
         evaluation_store: Where evaluations are kept while they run and for a day after; the environment variable
             FIVEFOLD_EVALUATIONS comes before the file.
-        training_root=_folder(training.get("root")),
-        training_store=_folder(training.get("store")) or _TRAININGS,
+        training_root, training_store: The same of the training page.
         review_root: Folder whose subfolders hold curated data sets, for the page that reviews boxes; None offers no folders.
         review_store: Where uploaded boxes are kept while they are reviewed and for a week after; the environment variable
             FIVEFOLD_REVIEWS comes before the file.
