@@ -22,10 +22,12 @@ from core.curation.dexa import DexaTable
 from core.curation.films import Film
 from core.curation.hip_osteoporosis import assemble
 from core.curation.pairing import Scan
+from core.curation.report import tell_nobody
 from core.errors import UsageError
 from core.io.labelled_folder import FACTS, facts_of, of_split, with_facts
 from core.io.phantom_file import write_dicom
 from core.io.reader import shared_reader
+from core.manifest import DEMO_STATEMENT
 from core.phantom import Phantom
 from core.records import Frame, LabelledCase, Study
 from core.tasks.hip_osteoporosis.data import evaluation_cases, folder_cases, training_array
@@ -91,8 +93,10 @@ def test_every_film_is_used_or_has_a_reason(hospital: Path, curated: Path) -> No
     assert all(row["reason"] for row in excluded)
     summary = json.loads((curated / "curation.json").read_text())
     assert summary["excluded"] == dict(Counter(row["reason"] for row in excluded).most_common())
-    assert summary["films"] == n_files
+    assert summary["files"] == n_files
     assert summary["is_phantom"] is True
+    assert summary["statement"] == DEMO_STATEMENT
+    assert sum(split["images"] for split in summary["splits"].values()) == len(used)
 
 
 def test_no_patient_is_in_training_and_test(hospital: Path, curated: Path) -> None:
@@ -314,12 +318,12 @@ def test_calls_that_cannot_work(hospital: Path, tmp_path: Path, capsys: pytest.C
 
 def test_the_same_seed_makes_the_same_hospital(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        hip_hospital.write_hospital(tmp_path / name, 2, seed=9)
+        hip_hospital.write_hospital(tmp_path / name, 2, 9, tell_nobody)
     one, two = (sorted(path for path in (tmp_path / name).rglob("*.*")) for name in ("one", "two"))
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
 
 
 def test_a_hospital_without_a_pair_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hip_hospital, "_KINDS", (0, 0, 0, 0, 0, 0, 0, 1))
-    assert hip_hospital.write_hospital(tmp_path, 1, seed=9)[1] == 0
-    assert (tmp_path / "truth.csv").read_text().startswith("film,dexa_row,days")
+    hip_hospital.write_hospital(tmp_path, 1, 9, tell_nobody)
+    assert (tmp_path / "truth.csv").read_text() == "film,dexa_row,days,t_score,source,label,split\n"

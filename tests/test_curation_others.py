@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shlex
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,14 +16,23 @@ from PIL import Image, ImageDraw
 
 from core.cli.main import main
 from core.curation.ct_osteoporosis import read_grades
+from core.curation.report import read_report
 from core.curation.splits import split_patients
+from core.curation.usage import commands, files_of
 from core.errors import TableError, UsageError
 from core.io.phantom_file import write_dicom
 from core.io.phantom_matlab import write_matlab
 from core.io.reader import Reader
+from core.manifest import DEMO_STATEMENT
 from core.registry import part
 from core.tasks.chest_lesions.task import TASK as CHEST
 
+HOSPITALS = [
+    ("ct_osteoporosis", 8, "labels of the patient differ"),
+    ("chest_lesions", 8, "box outside the image"),
+    ("knee_djd", 8, "no grade"),
+]
+PLACES = {"ct_osteoporosis": "slices", "chest_lesions": "films", "knee_djd": "mat"}
 HEART, AORTA = CHEST.labels[0].id, CHEST.labels[2].id
 
 
@@ -139,6 +150,42 @@ def test_tables_of_grades(tmp_path: Path, reader: Reader) -> None:
         read_grades(reader, tmp_path / "nowhere.csv")
 
 
+# --- all -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("task", "n_patients", "reason"), HOSPITALS)
+def test_a_phantom_hospital_is_curated_in_one_call(tmp_path: Path, task: str, n_patients: int, reason: str) -> None:
+    """Its table names what training reads, and the last patient's fault is found."""
+    out = tmp_path / "out"
+    assert main(["curate", task, "--phantoms", str(n_patients), "--out", str(out)]) == 0
+    report = read_report(out)
+    assert report is not None
+    assert report.statement == DEMO_STATEMENT
+    assert reason in report.excluded
+    train, evaluate = (shlex.split(command) for command in commands(task, out / "hospital" / PLACES[task], out))
+    folder, labels = Path(train[train.index("--data") + 1]), out / ("labels.json" if "chest" in task else "labels.csv")
+    n_cases = sum(1 for split in ("train", "test") for _ in part(task, "data").folder_cases(folder, labels, split))
+    assert n_cases == sum(share.images for share in report.splits.values())
+    assert evaluate[3:5] == ["evaluate", task]
+    assert not any(path.suffix in (".dcm", ".mat") for path in files_of(out))
+
+
+def test_a_zip_file_is_unpacked_in_the_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that holds everything is no part of the names."""
+    source, job = tmp_path / "scans.zip", tmp_path / "job"
+    job.mkdir()
+    make = part("knee_djd", "phantom").make_phantom
+    with zipfile.ZipFile(source, "w") as archive:
+        for number in range(2):
+            archive.writestr(f"hospital/{number}.mat", write_matlab(make(np.random.default_rng([7, number])), "5"))
+    command = ["curate", "knee_djd", "--mat", str(source), "--out", str(job / "data")]
+    assert main(command) == 2
+    assert "needs --job" in capsys.readouterr().err
+    (job / "data").rmdir()
+    assert main([*command, "--job", str(job)]) == 0
+    assert {row["file"] for row in rows_of(job / "data" / "labels.csv")} == {"0.mat", "1.mat"}
+
+
 # --- chest -----------------------------------------------------------------------------------------------------------
 
 
@@ -195,6 +242,8 @@ def test_boxes_and_marks_become_one_coco_file(tmp_path: Path, capsys: pytest.Cap
         ["chest_lesions", "--data", "nowhere", "--table", "nowhere.csv"],
         ["chest_lesions", "--data", "nowhere", "--table", "nowhere.csv", "--colours", "pink=scoliosis"],
         ["hip_osteoporosis"],
+        ["retina_lesions"],
+        ["retina_lesions", "--data", "nowhere"],
     ],
 )
 def test_calls_that_cannot_work(tmp_path: Path, arguments: list[str]) -> None:

@@ -145,7 +145,7 @@ def test_real_idrid_has_its_number_of_eyes_and_lesions(data_dir: Path, monkeypat
     assert len(names) == 34
     assert len(list((folder / "normal_1024").glob("*.jpg"))) == 60
     table = [row(f"images_1024/{name}", f"labels_1024/{Path(name).stem}.png") for name in (names[0], names[20])]
-    monkeypatch.setattr(data, "read_table", lambda path, columns: table)
+    monkeypatch.setattr(data, "truth_table", lambda folder, path, columns: table)
     for case in evaluation_cases(folder, Path("labels.csv"), Counter()):
         assert case.label_map is not None
         shares = [(case.label_map == kind).mean() for kind in (HAEMORRHAGE, EXUDATE, 5)]
@@ -185,7 +185,7 @@ def test_hospital_folder_needs_its_table(made: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="mask"):
         evaluation_cases(made, write_table(tmp_path / "labels.csv", [{"file": "a.png", "patient": ""}]), Counter())
     with pytest.raises(UsageError, match=r"truth\.csv"):
-        evaluation_cases(tmp_path, None, Counter())
+        evaluation_cases(tmp_path / "empty", None, Counter())
 
 
 @pytest.mark.parametrize(

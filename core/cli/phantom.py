@@ -1,7 +1,8 @@
 """Write phantoms of a task as files, with their truth in truth.csv and, for hips, a DXA table in dexa.csv.
 
-`phantom hospital TASK --patients N --out DIR` writes what a hospital would hand over to `curate`: films of N patients in
-DIR/dicom, a DXA table full of decoys in DIR/dexa.csv, and in DIR/truth.csv the pairs.csv that a right curation writes.
+`phantom hospital TASK --patients N --out DIR` writes what a hospital would hand over to `curate`, faults included: images of N
+patients and the table that belongs to them. Of hips that is a folder dicom/ and a DXA table full of decoys, dexa.csv; truth.csv
+beside them is the pairs.csv that a right curation writes.
 """
 
 import argparse
@@ -49,15 +50,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _hospital(options: argparse.Namespace) -> int:
-    """Films, table and truth of many patients."""
-    if options.task[1:] != ["hip_osteoporosis"]:
-        raise UsageError(f"{HOSPITAL} knows hip_osteoporosis only")
+    """Images and tables of many patients."""
+    from core.curation.hospitals import SOURCES, write_hospital
+    from core.curation.report import tell_nobody
+
+    if len(options.task) != 2 or options.task[1] not in SOURCES:
+        raise UsageError(f"{HOSPITAL} and one task of {', '.join(SOURCES)}")
     if options.patients < 1:
         raise UsageError("--patients must be 1 or more")
-    from core.curation.hip_hospital import write_hospital
-
-    n_films, n_pairs = write_hospital(options.out, options.patients, options.seed)
-    print(f"{n_films} films of {options.patients} phantom patients and {n_pairs} true pairs in {options.out}")
+    write_hospital(options.task[1], options.out, options.patients, options.seed, tell_nobody)
+    print(f"{options.patients} phantom patients in {options.out}: {', '.join(SOURCES[options.task[1]].values())}")
     return 0
 
 

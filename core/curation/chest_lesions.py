@@ -7,17 +7,18 @@ patient, split) keeps patients together.
 import json
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from core.curation.films import named_files
+from core.curation.report import ALL, Report, Tell, by_number, shares, tell_nobody, write_report
 from core.errors import FileError, UsageError
-from core.io.labelled_folder import inside_folder
 from core.io.reader import Reader
 from core.io.weights_file import write_atomically
 from core.records import Box
 from core.tasks.chest_lesions.marks import COLOURS, read_marks
-from core.tasks.chest_lesions.readers import BoxTable, label_id, read_boxes_csv
+from core.tasks.chest_lesions.readers import NORMAL, BoxTable, label_id, read_boxes_csv
 from core.tasks.chest_lesions.task import TASK
 
 COCO = "labels.json"
@@ -44,9 +45,15 @@ def read_colours(items: list[str]) -> dict[str, str]:
 
 
 def curate(
-    reader: Reader, folder: Path, table: Path | None, marks: Path | None, colours: Mapping[str, str], out: Path
-) -> tuple[int, int, Counter[str]]:
-    """Write labels.json.
+    reader: Reader,
+    folder: Path,
+    table: Path | None,
+    marks: Path | None,
+    colours: Mapping[str, str],
+    out: Path,
+    tell: Tell = tell_nobody,
+) -> Report:
+    """Write labels.json and curation.json.
 
     Args:
         reader: Of films and marked pictures.
@@ -55,16 +62,18 @@ def curate(
         marks: Folder of marked pictures, named like their films but for the ending, or None.
         colours: Label id by colour of a mark.
         out: Folder to write to.
+        tell: Gets the progress.
 
     Returns:
-        Number of films and of boxes, and what was left out by reason. A film with a box outside it is left out whole: its other
-        boxes are no complete truth.
+        Films, and entries left out by reason. A film with a box outside it is left out whole: its other boxes are no complete
+        truth.
 
     Raises:
         UsageError: The table cannot be used, or no film remains.
     """
     left_out = Counter[str]()
     boxes: Boxes = {}
+    films = dict(named_files(folder))
     if table is not None:
         found = _table(table)
         left_out.update(found.left_out)
@@ -72,14 +81,24 @@ def curate(
         for name, label, box in found.boxes:
             boxes.setdefault(name, []).append((label, box))
     if marks is not None:
-        for name, own in _marked(reader, folder, marks, colours, left_out).items():
+        for name, own in _marked(reader, films, marks, colours, left_out).items():
             boxes[name] = boxes.get(name, []) + own
-    sizes = _sizes(reader, folder, boxes, left_out)
+    sizes, is_phantom = _sizes(reader, films, boxes, left_out, tell)
     kept = {name: boxes[name] for name in sizes}
     if not kept:
         raise UsageError("no film with usable labels")
     write_atomically(out / COCO, (json.dumps(coco(kept, sizes), indent=1, ensure_ascii=False) + "\n").encode())
-    return len(kept), sum(map(len, kept.values())), left_out
+    report = Report(
+        task=TASK.id,
+        unit="films",
+        files=len(films),
+        splits=shares(TASK.id, [(ALL, "", sorted({label for label, _ in own}) or [NORMAL]) for own in kept.values()]),
+        excluded=by_number(left_out),
+        is_phantom=is_phantom,
+        facts={"boxes": sum(map(len, kept.values()))},
+    )
+    write_report(out, report)
+    return report
 
 
 def coco(boxes: Mapping[str, list[tuple[str, Box]]], sizes: Mapping[str, tuple[int, int]]) -> dict[str, object]:
@@ -118,22 +137,24 @@ def _table(path: Path) -> BoxTable:
         raise UsageError("the table of boxes cannot be opened") from error
 
 
-def _marked(reader: Reader, folder: Path, marks: Path, colours: Mapping[str, str], left_out: Counter[str]) -> Boxes:
+def _marked(
+    reader: Reader, films: Mapping[str, Path], marks: Path, colours: Mapping[str, str], left_out: Counter[str]
+) -> Boxes:
     """Boxes by the name of the film that a marked picture is a copy of."""
-    films = {path.stem: path.name for path in sorted(folder.iterdir()) if path.is_file()}
+    by_stem = {_stem(name): name for name in films}
     boxes: Boxes = {}
-    for path in sorted(path for path in marks.iterdir() if path.is_file()):
+    for name, path in named_files(marks):
         try:
             pixels = reader.read(path.read_bytes()).frame.pixels
         except FileError as error:
             left_out[error.code] += 1
             continue
-        if path.stem not in films:
+        if _stem(name) not in by_stem:
             left_out[NO_FILM] += 1
             continue
         # a picture without any colour comes back grey: nothing is marked on it
         found = read_marks(pixels.astype(np.uint8)) if pixels.ndim == 3 else None
-        own = boxes.setdefault(films[path.stem], [])
+        own = boxes.setdefault(by_stem[_stem(name)], [])
         for colour, box in found.boxes if found else ():
             if colour in colours:
                 own.append((colours[colour], box))
@@ -143,17 +164,27 @@ def _marked(reader: Reader, folder: Path, marks: Path, colours: Mapping[str, str
     return boxes
 
 
-def _sizes(reader: Reader, folder: Path, boxes: Boxes, left_out: Counter[str]) -> dict[str, tuple[int, int]]:
-    """Columns and rows of the films that can be read and hold all of their boxes."""
-    sizes = {}
-    for name, own in boxes.items():
+def _stem(name: str) -> str:
+    """Path below its folder without the ending."""
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _sizes(
+    reader: Reader, films: Mapping[str, Path], boxes: Boxes, left_out: Counter[str], tell: Tell
+) -> tuple[dict[str, tuple[int, int]], bool]:
+    """Columns and rows of the films that can be read and hold all of their boxes; whether one of them is a phantom."""
+    sizes, is_phantom = {}, False
+    for done, (name, own) in enumerate(boxes.items(), start=1):
+        tell("reading", done, len(boxes))
         try:
-            rows, columns = reader.read(inside_folder(folder.resolve(), name).read_bytes()).frame.pixels.shape[:2]
-        except (FileError, UsageError, OSError):
+            study = reader.read(films[name].read_bytes())
+        except (FileError, OSError, KeyError):
             left_out[UNREADABLE] += 1
             continue
+        rows, columns = study.frame.pixels.shape[:2]
         if all(x1 <= columns and y1 <= rows for _, (_, _, x1, y1) in own):
             sizes[name] = (columns, rows)
+            is_phantom |= study.is_phantom
         else:
             left_out[OUTSIDE] += 1
-    return sizes
+    return sizes, is_phantom

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from core import registry
 from core.clinical.osteoporosis import WhoClass, who_class
-from core.curation.films import ID_DIGITS, Film, Judge, files_below, read_films
+from core.curation.films import ID_DIGITS, Film, Judge, named_files, read_films
+from core.curation.report import EXCLUDED, EXCLUDED_COLUMNS, Report, Tell, by_number, shares, tell_nobody, write_report
 from core.curation.splits import split_patients
 from core.errors import TableError, UsageError
 from core.io.labelled_folder import LABEL_COLUMNS, LABELS
@@ -20,7 +21,7 @@ from core.io.tables import csv_bytes
 from core.io.weights_file import write_atomically
 from core.records import Study
 
-TASK_ID, EXCLUDED = "ct_osteoporosis", "excluded.csv"
+TASK_ID = "ct_osteoporosis"
 GRADES: Mapping[WhoClass, int] = {"normal": 0, "low_bone_mass": 1, "osteoporosis": 2}
 NO_PATIENT, NO_LABEL, CONFLICT, COPY = (
     "no patient id",
@@ -68,32 +69,32 @@ def _grade(text: str, column: str) -> int | None:
     return GRADES[who_class(t_score)] if -8 <= t_score <= 8 else None
 
 
-def curate(reader: Reader, folder: Path, grades: Mapping[str, int | None], out: Path) -> Counter[str]:
-    """Write labels.csv and excluded.csv.
+def curate(
+    reader: Reader, folder: Path, grades: Mapping[str, int | None], out: Path, tell: Tell = tell_nobody
+) -> Report:
+    """Write labels.csv, excluded.csv and curation.json.
 
     Args:
         reader: The one that hashed the ids of the table.
         folder: Of slices, with everything below it.
         grades: From `read_grades`.
         out: Folder to write to.
-
-    Returns:
-        Number of slices by split, and of files left out by reason.
+        tell: Gets the progress.
 
     Raises:
         UsageError: No slice can be used.
     """
-    slices = _without_copies([_labelled(one, grades) for one in read_films(reader, folder, _judge())])
+    slices = _without_copies([_labelled(one, grades) for one in read_films(reader, folder, _judge(), tell)])
     used = [one for one in slices if not one.reason and one.patient]
     if not used:
         raise UsageError("no slice can be used: " + ", ".join(sorted({one.reason for one in slices})))
     first: dict[str, str] = {}
     for one in used:
         first[str(one.patient)] = min(first.get(str(one.patient), one.film), one.film)
-    splits, paths = split_patients(first), files_below(folder)
+    splits, names = split_patients(first), named_files(folder)
     rows = [
         (
-            paths[one.number - 1].relative_to(folder).as_posix(),
+            names[one.number - 1][0],
             str(one.patient)[:ID_DIGITS],
             grades[str(one.patient)],
             splits[str(one.patient)],
@@ -102,8 +103,18 @@ def curate(reader: Reader, folder: Path, grades: Mapping[str, int | None], out: 
     ]
     left_out = [(one.film, one.number, one.reason) for one in slices if one.reason]
     write_atomically(out / LABELS, csv_bytes(LABEL_COLUMNS, rows))
-    write_atomically(out / EXCLUDED, csv_bytes(("film", "file_number", "reason"), left_out))
-    return Counter(split for *_, split in rows) + Counter(reason for *_, reason in left_out)
+    write_atomically(out / EXCLUDED, csv_bytes(EXCLUDED_COLUMNS, left_out))
+    known = registry.task(TASK_ID).labels
+    report = Report(
+        task=TASK_ID,
+        unit="slices",
+        files=len(slices),
+        splits=shares(TASK_ID, [(split, patient, (known[int(str(grade))].id,)) for _, patient, grade, split in rows]),
+        excluded=by_number(Counter(reason for *_, reason in left_out)),
+        is_phantom=any(one.facts["ImageType"] for one in used),
+    )
+    write_report(out, report)
+    return report
 
 
 def _judge() -> Judge:

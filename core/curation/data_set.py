@@ -3,7 +3,6 @@
 No file of it holds a name, an id, a day or the name of a file. `train --data` and `evaluate --data` read labels.csv and images/.
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +18,18 @@ from core.curation.boxes import write_proposal
 from core.curation.dexa import DexaTable
 from core.curation.films import OLDEST_YEARS, Film, files_below
 from core.curation.hip_osteoporosis import TASK_ID, Curated, Pair, short_patient
+from core.curation.report import (
+    EXCLUDED,
+    EXCLUDED_COLUMNS,
+    HEADERS,
+    PAIRS,
+    Report,
+    Tell,
+    by_number,
+    shares,
+    tell_nobody,
+    write_report,
+)
 from core.curation.reviews import BOX_COLUMNS
 from core.errors import UsageError
 from core.io.labelled_folder import FACTS, LABEL_COLUMNS, LABELS, facts_of
@@ -28,12 +39,15 @@ from core.io.weights_file import write_atomically
 from core.records import Frame, Study
 
 PAIR_COLUMNS = ("film", "dexa_row", "days", "t_score", "source", "label", "split")
-HEADERS, PAIRS, EXCLUDED, SUMMARY, IMAGES = "headers.csv", "pairs.csv", "excluded.csv", "curation.json", "images"
+IMAGES = "images"
+OTHER = "other"  # neither osteoporosis nor a name of its own: low bone mass and normal together
 _HEADER_COLUMNS = ("rows", "columns", "bits_stored", "photometric", "sharpness", "brightness_gap", "edge_steepness")
 _WHITE = 65535
 
 
-def write_data_set(reader: Reader, dicom: Path, dexa: DexaTable, curated: Curated, out: Path) -> dict[str, object]:
+def write_data_set(
+    reader: Reader, dicom: Path, dexa: DexaTable, curated: Curated, out: Path, tell: Tell = tell_nobody
+) -> Report:
     """Write all tables, then a picture and a proposed box of each film that is used.
 
     Args:
@@ -42,6 +56,7 @@ def write_data_set(reader: Reader, dicom: Path, dexa: DexaTable, curated: Curate
         dexa: That the films were paired with.
         curated: From `curate`.
         out: Folder to write to, empty.
+        tell: Gets the progress.
 
     Returns:
         What curation.json says: counts and the test year.
@@ -53,17 +68,20 @@ def write_data_set(reader: Reader, dicom: Path, dexa: DexaTable, curated: Curate
     _write(out / PAIRS, PAIR_COLUMNS, [pair_row(pair) for pair in curated.pairs])
     _write(
         out / EXCLUDED,
-        ("film", "file_number", "reason"),
+        EXCLUDED_COLUMNS,
         [(film.film, film.number, film.reason) for film in curated.films if film.reason],
     )
     paths = files_below(dicom)
     for folder in (IMAGES, BOXES):
         (out / folder).mkdir()
-    rows = [_export(reader.read(paths[pair.film.number - 1].read_bytes()), pair, out) for pair in curated.pairs]
+    rows = []
+    for done, pair in enumerate(curated.pairs, start=1):
+        rows.append(_export(reader.read(paths[pair.film.number - 1].read_bytes()), pair, out))
+        tell("writing", done, len(curated.pairs))
     _write(out / LABELS, (*LABEL_COLUMNS, "laterality", *FACTS, *BOX_COLUMNS), rows)
-    summary = summarise(curated, dexa)
-    write_atomically(out / SUMMARY, (json.dumps(summary, indent=1) + "\n").encode())
-    return summary
+    report = summarise(curated, dexa)
+    write_report(out, report)
+    return report
 
 
 def headers(films: Sequence[Film]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
@@ -130,29 +148,24 @@ def png(frame: Frame) -> bytes:
     return buffer.getvalue()
 
 
-def summarise(curated: Curated, dexa: DexaTable) -> dict[str, object]:
+def summarise(curated: Curated, dexa: DexaTable) -> Report:
     """Counts of films, reasons, patients and labels by split."""
-    splits = {}
-    for split in ("train", "test"):
-        own = [pair for pair in curated.pairs if pair.split == split]
-        n_positive = sum(pair.label for pair in own)
-        splits[split] = {
-            "films": len(own),
-            "patients": len({pair.film.patient for pair in own}),
-            "osteoporosis": n_positive,
-            "other": len(own) - n_positive,
-        }
-    reasons = Counter(film.reason for film in curated.films if film.reason)
-    return {
-        "task": TASK_ID,
-        "films": len(curated.films),
-        "excluded": dict(reasons.most_common()),
-        "dexa_rows": dexa.n_rows,
-        "dexa_rows_left_out": dict(dexa.left_out.most_common()),
-        "test_year": curated.test_year,
-        "is_phantom": any(pair.film.facts["ImageType"] for pair in curated.pairs),
-        **splits,
-    }
+    return Report(
+        task=TASK_ID,
+        unit="films",
+        files=len(curated.films),
+        splits=shares(
+            TASK_ID,
+            [(one.split, str(one.film.patient), ("osteoporosis" if one.label else OTHER,)) for one in curated.pairs],
+        ),
+        excluded=by_number(Counter(film.reason for film in curated.films if film.reason)),
+        is_phantom=any(pair.film.facts["ImageType"] for pair in curated.pairs),
+        facts={
+            "dexa_rows": dexa.n_rows,
+            "dexa_rows_left_out": by_number(dexa.left_out),
+            "test_year": curated.test_year,
+        },
+    )
 
 
 def _write(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

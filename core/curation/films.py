@@ -1,14 +1,15 @@
 """Every film of a folder: read, checked, and described without a name, an id or a day."""
 
 import hashlib
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from core.curation.report import Tell, tell_nobody
 from core.errors import FileError, UsageError
 from core.imaging.quality import measure
+from core.io.image_archive import NAMES, read_names
 from core.io.labelled_folder import Row, facts_of
 from core.io.reader import Reader
 from core.records import Study
@@ -47,26 +48,45 @@ class Film:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files below a folder in the order of their paths; links and hidden files are left aside.
+    """All files below a folder in the order of their paths; links, hidden files and the list of an archive are left aside.
 
     Raises:
         UsageError: There is no such folder, or nothing in it.
     """
     found = sorted(
-        path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and not path.name.startswith(".")
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink() and not path.name.startswith(".") and path != folder / NAMES
     )
     if not found:
         raise UsageError("the folder of films does not exist or is empty")
     return found
 
 
-def read_films(reader: Reader, folder: Path, judge: Judge) -> Iterator[Film]:
+def named_files(folder: Path) -> list[tuple[str, Path]]:
+    """All files below a folder with the names that people know them by, in the order of `files_below`.
+
+    Those are paths below the folder, with slashes; of an archive that was unpacked the paths that it had, without a folder that
+    holds everything.
+
+    Raises:
+        UsageError: See `files_below`.
+    """
+    names = read_names(folder)
+    places = [(path.relative_to(folder).as_posix(), path) for path in files_below(folder)]
+    found = [(names.get(place, place), path) for place, path in places]
+    tops = {name.partition("/")[0] if "/" in name else "" for name, _ in found}
+    if not names or len(tops) > 1 or "" in tops:
+        return found
+    return [(name.partition("/")[2], path) for name, path in found]
+
+
+def read_films(reader: Reader, folder: Path, judge: Judge, tell: Tell = tell_nobody) -> Iterator[Film]:
     """Every file of a folder, and below it, as a film, one at a time."""
     paths = files_below(folder)
     for number, path in enumerate(paths, start=1):
         yield read_film(reader, path, number, judge)
-        if number % 100 == 0:
-            print(f"read {number} of {len(paths)} files", file=sys.stderr, flush=True)
+        tell("reading", number, len(paths))
 
 
 def read_film(reader: Reader, path: Path, number: int, judge: Judge) -> Film:

@@ -7,7 +7,7 @@ import calendar
 import copy
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -53,16 +53,14 @@ class _Film:
         return hashlib.sha256(self.content).hexdigest()[:16]
 
 
-def write_hospital(out: Path, n_patients: int, seed: int) -> tuple[int, int]:
+def write_hospital(out: Path, n_patients: int, seed: int, tell: Callable[[str, int, int], None]) -> None:
     """Write dicom/, dexa.csv and truth.csv.
 
     Args:
         out: Folder to write to.
         n_patients: Number of patients with films.
         seed: Same seed, same bytes.
-
-    Returns:
-        Number of films and of pairs.
+        tell: Gets the progress: "making", and the numbers of patients done and in all.
     """
     films: list[_Film] = []
     scans: list[_Scan] = []
@@ -70,6 +68,7 @@ def write_hospital(out: Path, n_patients: int, seed: int) -> tuple[int, int]:
         own_films, own_scans = _patient(np.random.default_rng([seed, number]), f"P{seed % 100:02d}{number:06d}")
         films += own_films
         scans += own_scans
+        tell("making", number + 1, n_patients)
     order = np.random.default_rng([seed, n_patients, 1]).permutation(len(scans))
     table = [scans[place] for place in order]
     for row, scan in enumerate(table, start=1):
@@ -78,9 +77,7 @@ def write_hospital(out: Path, n_patients: int, seed: int) -> tuple[int, int]:
     for number, film in enumerate(films):
         (out / "dicom" / f"film_{number:05d}.dcm").write_bytes(film.content)
     (out / "dexa.csv").write_bytes(csv_bytes(COLUMNS, [scan.cells for scan in table]))
-    truth = _truth(films)
-    (out / "truth.csv").write_bytes(csv_bytes(TRUTH_COLUMNS, truth))
-    return len(films), len(truth)
+    (out / "truth.csv").write_bytes(csv_bytes(TRUTH_COLUMNS, _truth(films)))
 
 
 def _truth(films: list[_Film]) -> list[tuple[object, ...]]:

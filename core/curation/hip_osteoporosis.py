@@ -20,6 +20,7 @@ from core.clinical.osteoporosis import who_class
 from core.curation.dexa import DexaTable
 from core.curation.films import ID_DIGITS, Film, Judge, read_films
 from core.curation.pairing import Scan, nearest
+from core.curation.report import Tell, tell_nobody
 from core.errors import UsageError
 from core.io.reader import Reader
 from core.records import Check, Study
@@ -81,7 +82,7 @@ def hip_judge() -> Judge:
     return judge
 
 
-def curate(reader: Reader, dicom: Path, dexa: DexaTable, test_year: int | None) -> Curated:
+def curate(reader: Reader, dicom: Path, dexa: DexaTable, test_year: int | None, tell: Tell = tell_nobody) -> Curated:
     """Read and check every film, pair it, and split; see `assemble`.
 
     Args:
@@ -89,11 +90,12 @@ def curate(reader: Reader, dicom: Path, dexa: DexaTable, test_year: int | None) 
         dicom: Folder of films.
         dexa: From `read_dexa`.
         test_year: First year of the test set; None = the last year of all pairs.
+        tell: Gets the progress.
 
     Raises:
         UsageError: There are no films, or none can be paired.
     """
-    return assemble(list(read_films(reader, dicom, hip_judge())), dexa, test_year)
+    return assemble(list(read_films(reader, dicom, hip_judge(), tell)), dexa, test_year)
 
 
 def assemble(read: list[Film], dexa: DexaTable, test_year: int | None) -> Curated:

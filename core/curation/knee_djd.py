@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core import registry
-from core.curation.films import ID_DIGITS
+from core.curation.films import ID_DIGITS, named_files
+from core.curation.report import Report, Tell, by_number, shares, tell_nobody, write_report
 from core.curation.splits import split_patients
 from core.errors import FileError, UsageError
 from core.io.labelled_folder import LABEL_COLUMNS, LABELS
@@ -20,6 +21,7 @@ from core.io.tables import csv_bytes
 from core.io.weights_file import write_atomically
 from core.records import Study
 
+TASK_ID = "knee_djd"
 KNEES, COLUMNS = "knees.csv", ("film", "file_number", "laterality", "code", "code_by_name", "label", "reason")
 COPY = "copy of another file"
 
@@ -30,70 +32,83 @@ class Knee:
 
     Attributes:
         film: First digits of the SHA-256 of the file.
-        number: Place of the file in the order of names, from 1.
+        number: Place of the file among the .mat files in the order of their paths, from 1.
+        name: Of the file, as people know it.
         code, code_by_name: As `kneejointid` and `kneejointname` give them.
         label: Grade 0 to 4, None where it has none.
         reason: Why it cannot be used, or "".
+        is_phantom: The file says so.
     """
 
     film: str
     number: int
-    path: Path
+    name: str
     laterality: str
     code: str
     code_by_name: str
     label: int | None
     reason: str
+    is_phantom: bool = False
 
 
-def curate(reader: Reader, folder: Path, out: Path) -> Counter[str]:
-    """Write knees.csv and labels.csv.
+def curate(reader: Reader, folder: Path, out: Path, tell: Tell = tell_nobody) -> Report:
+    """Write knees.csv, labels.csv and curation.json.
 
     Args:
         reader: Of the files.
-        folder: Holds .mat files.
+        folder: Holds .mat files, in it or below.
         out: Folder to write to.
-
-    Returns:
-        Number of knees by split, and of knees and files left out by reason.
+        tell: Gets the progress.
 
     Raises:
         UsageError: There is no .mat file, or no knee can be used.
     """
-    paths = sorted(folder.glob("*.mat"))
-    if not paths:
+    files = [(name, path) for name, path in named_files(folder) if name.lower().endswith(".mat")]
+    if not files:
         raise UsageError("the folder holds no .mat file")
-    knees = list(_knees(reader, paths))
+    knees = list(_knees(reader, files, tell))
     used = [knee for knee in knees if not knee.reason]
     if not used:
         raise UsageError("no knee can be used: " + ", ".join(sorted({knee.reason for knee in knees})))
     splits = split_patients({knee.film: knee.film for knee in used})
     rows = [(k.film, k.number, k.laterality, k.code, k.code_by_name, k.label, k.reason) for k in knees]
     write_atomically(out / KNEES, csv_bytes(COLUMNS, [["" if cell is None else cell for cell in row] for row in rows]))
-    labels = [(knee.path.name, knee.film, knee.label, splits[knee.film], knee.laterality) for knee in used]
+    labels = [(knee.name, knee.film, knee.label, splits[knee.film], knee.laterality) for knee in used]
     write_atomically(out / LABELS, csv_bytes((*LABEL_COLUMNS, "laterality"), labels))
-    return Counter(splits[knee.film] for knee in used) + Counter(knee.reason for knee in knees if knee.reason)
+    known = registry.task(TASK_ID).labels
+    report = Report(
+        task=TASK_ID,
+        unit="knees",
+        files=len(files),
+        splits=shares(TASK_ID, [(splits[knee.film], knee.film, (known[int(knee.label or 0)].id,)) for knee in used]),
+        excluded=by_number(Counter(knee.reason for knee in knees if knee.reason)),
+        is_phantom=any(knee.is_phantom for knee in used),
+    )
+    write_report(out, report)
+    return report
 
 
-def _knees(reader: Reader, paths: list[Path]) -> Iterator[Knee]:
+def _knees(reader: Reader, files: list[tuple[str, Path]], tell: Tell) -> Iterator[Knee]:
     seen: set[str] = set()
-    for number, path in enumerate(paths, start=1):
+    for number, (name, path) in enumerate(files, start=1):
         content = path.read_bytes()
         film = hashlib.sha256(content).hexdigest()[:ID_DIGITS]
         try:
             study = reader.read(content)
         except FileError as error:
-            yield Knee(film, number, path, "", "", "", None, error.code)
+            yield Knee(film, number, name, "", "", "", None, error.code)
             continue
         is_copy = study.pixel_hash in seen
         seen.add(study.pixel_hash)
-        yield from _of_study(study, film, number, path, is_copy)
+        yield from _of_study(study, film, number, name, is_copy)
+        tell("reading", number, len(files))
 
 
-def _of_study(study: Study, film: str, number: int, path: Path, is_copy: bool) -> Iterator[Knee]:
-    grades, _ = registry.part("knee_djd", "data").grades_of(study)
+def _of_study(study: Study, film: str, number: int, name: str, is_copy: bool) -> Iterator[Knee]:
+    grades, _ = registry.part(TASK_ID, "data").grades_of(study)
     codes, names = (study.tags.get(tag, ",").split(",") for tag in ("KneeJointId", "KneeJointName"))
-    for side, code, name in zip("RL", codes, names, strict=True):
-        is_conflict = bool(name and code and name != code)
+    for side, code, by_name in zip("RL", codes, names, strict=True):
+        is_conflict = bool(by_name and code and by_name != code)
         reason = "" if side in grades else "id and name differ" if is_conflict else "no grade"
-        yield Knee(film, number, path, side, code, name, grades.get(side), COPY if is_copy else reason)
+        reason = COPY if is_copy else reason
+        yield Knee(film, number, name, side, code, by_name, grades.get(side), reason, study.is_phantom)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from core.errors import ScreeningError, UsageError
 from core.i18n import mark
-from core.io.labelled_folder import Row, inside_folder, read_table, studies
+from core.io.labelled_folder import LABELS, Row, inside_folder, read_table, studies, truth_table
 from core.io.reader import shared_reader
 from core.phantom import Phantom
 from core.records import Box, Frame, LabelledCase, Study
@@ -34,7 +34,7 @@ from core.tasks.retina_lesions.task import (
     TASK,
 )
 
-TRUTH, COLUMNS = "truth.csv", ("file", "mask", "patient")
+COLUMNS = ("file", "mask", "patient")
 N_CLASSES = 6  # of a label map, as IDRiD counts: beside those of the task 0 background, 4 soft exudate, 5 optic disc
 PHANTOM_KINDS = (("disc", DISC), ("bright", EXUDATE), ("haemorrhage", HAEMORRHAGE), ("microaneurysm", MICROANEURYSM))
 IDRID = (("images_1024", "labels_1024"), ("normal_1024", None))  # photographs, and their label maps
@@ -92,9 +92,13 @@ def background_cases(folder: Path, seed: int, copies: int) -> Iterator[LabelledC
 
 
 def folder_cases(folder: Path, labels: Path | None, split: str) -> Iterator[LabelledCase]:
-    """A hospital's own photographs: a table with the columns file, mask, patient and split; see `evaluation_cases`."""
-    if labels is None:
-        raise UsageError("--data needs --labels")
+    """A hospital's own photographs: a table with the columns file, mask, patient and split; see `evaluation_cases`.
+
+    Default: labels.csv in the folder, as curation writes it.
+    """
+    labels = labels or folder / LABELS
+    if not labels.is_file():
+        raise UsageError("--data needs --labels, or labels.csv in its folder")
     rows = [row for row in read_table(labels, (*COLUMNS, "split")) if row["split"] == split]
     return _marked(folder, rows, split, None)
 
@@ -106,12 +110,12 @@ def evaluation_cases(folder: Path, labels: Path | None, excluded: Counter[str]) 
         folder: Where the files lie.
         labels: CSV with file, mask (grey PNG of the same size: 0 background, 1 microaneurysm, 2 haemorrhage, 3 hard exudate, 4
             soft exudate, 5 optic disc; empty where there is no lesion) and patient. Default: IDRiD where the folder holds it,
-            else truth.csv.
+            else truth.csv or labels.csv there.
         excluded: Gets the number of files left out by reason.
     """
     if labels is None and (folder / IDRID[0][0]).is_dir():
         return idrid_cases(folder, excluded)
-    return _marked(folder, read_table(labels or folder / TRUTH, COLUMNS), "case", excluded)
+    return _marked(folder, truth_table(folder, labels, COLUMNS), "case", excluded)
 
 
 def _marked(folder: Path, rows: list[Row], prefix: str, excluded: Counter[str] | None) -> Iterator[LabelledCase]:
