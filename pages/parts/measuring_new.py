@@ -1,7 +1,6 @@
 """A new evaluation: task, images, and the table of labels."""
 
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -9,11 +8,11 @@ from core import registry
 from core.manifest import Manifest
 from core.services.evaluations import Evaluation, Evaluations
 from pages.parts.frame import network_name, show_badge
+from pages.parts.labelled_images import choose_images
 from pages.parts.road import installed_manifest
 from pages.parts.settings import settings
 from pages.parts.words import t
 
-ARCHIVE, FOLDER = "archive", "folder"
 _MAX_TABLE_MB = 20
 _TABLES = {
     "classifier": ["csv", "xlsx"],
@@ -31,7 +30,7 @@ def show_new(store: Evaluations) -> Evaluation | None:
         if manifest is None:
             return None
         st.markdown("#### " + t("2. Images"))
-        images, folder = _choose_images()
+        images, folder = choose_images(settings().evaluation_root, "measuring")
         st.markdown("#### " + t("3. Labels"))
         table = st.file_uploader(
             _table_words(registry.task(manifest.task).kind),
@@ -75,34 +74,6 @@ def _choose_task() -> Manifest | None:
         st.caption(f"{network_name(manifest)} · {manifest.version} · `{manifest.weights.sha256[:8]}`", width="content")
         show_badge(manifest, in_full=True)
     return manifest
-
-
-def _choose_images() -> tuple[Any, Path | None]:
-    """An uploaded archive, or a folder that this installation offers."""
-    root = settings().evaluation_root
-    names = {ARCHIVE: t("Zip archive")} | ({FOLDER: t("Server folder")} if root else {})
-    kind = ARCHIVE
-    if len(names) > 1:
-        kind = str(
-            st.segmented_control(
-                t("Images"),
-                list(names),
-                format_func=names.__getitem__,
-                key="measuring.images",
-                default=ARCHIVE,
-                required=True,
-            )
-        )
-    if kind == ARCHIVE:
-        words = t(
-            "Zip archive of images, at most {n} MB; names, ids and dates are not kept",
-            n=st.get_option("server.maxUploadSize"),
-        )
-        return st.file_uploader(words, type=["zip"], key="measuring.archive"), None
-    assert root is not None
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    name = st.selectbox(t("Folder on the server"), folders, index=None, key="measuring.folder", placeholder=t("Choose"))
-    return None, root / name if name in folders else None
 
 
 def _table_words(kind: str) -> str:

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from core.errors import MESSAGES, BusyError, ScreeningError
+from core.errors import BusyError
 from core.services.evaluations import CHECK, Evaluation, Evaluations, Step
 from pages.parts.errors import show_error
+from pages.parts.job_progress import show_bar, show_failure
 from pages.parts.words import t
 
 _EVERY_S = 1.0
@@ -24,28 +25,13 @@ def show_running(store: Evaluations, evaluation: Evaluation) -> None:
         "measuring": t("Measuring"),
     }
     with st.container(border=True):
-        if told is None:
-            st.progress(0.0, t("Starting"))
-        else:
-            words = phases.get(told.phase, "")
-            if told.total:
-                words += " · " + t("{done} of {total}", done=f"{told.done:,}", total=f"{told.total:,}")
-            if told.seconds_left is not None and told.done < told.total:
-                words += " · " + t("about {time} left", time=_time(told.seconds_left))
-            st.progress(min(1.0, told.done / told.total) if told.total else 0.0, words)
+        show_bar(told, phases)
         st.caption(
             t("It goes on when this page is reloaded or closed. Keep its address to come back: who has it, sees it.")
         )
         if st.button(t("Cancel"), icon=":material/stop_circle:", key="measuring.cancel"):
             store.stop(evaluation)
             st.rerun()
-
-
-def _time(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return t("{n} s", n=max(1, round(seconds)))
-    return t("{n} min", n=minutes) if minutes < 90 else t("{n} h", n=f"{seconds / 3600:.1f}")
 
 
 def show_stopped(store: Evaluations, evaluation: Evaluation) -> None:
@@ -59,13 +45,7 @@ def show_stopped(store: Evaluations, evaluation: Evaluation) -> None:
 
 def show_failed(store: Evaluations, evaluation: Evaluation) -> None:
     """What was wrong."""
-    told = store.progress(evaluation)
-    if told is not None and told.code in MESSAGES:
-        show_error(ScreeningError(told.code, told.got))
-    else:
-        with st.container(border=True):
-            st.markdown("#### :red[:material/error:] " + t("The evaluation ended unexpectedly."))
-            st.markdown(t("Next step: {step}", step=t("Start it again; if it happens again, run the self-check.")))
+    show_failure(store.progress(evaluation), t("The evaluation ended unexpectedly."))
 
 
 def start_step(store: Evaluations, evaluation: Evaluation, step: Step) -> None:

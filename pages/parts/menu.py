@@ -33,6 +33,7 @@ def sections() -> dict[str, list[Entry]]:
     everything = {
         t("Screen"): [Entry("home", t("Home"), "home"), *tasks],
         t("Measure"): [
+            Entry("curate", t("Curation"), "inventory_2"),
             Entry("evaluate", t("Evaluation"), "query_stats"),
             Entry("review", t("Box review"), "crop_free"),
             Entry("experiments", t("Experiments"), "science"),

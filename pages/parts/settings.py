@@ -9,7 +9,8 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FILE = _ROOT / ".streamlit" / "fivefold.toml"
-_STORE, _TRAININGS, _REVIEWS = _ROOT / "evaluations", _ROOT / "trainings", _ROOT / "reviews"
+_STORE, _TRAININGS = _ROOT / "evaluations", _ROOT / "trainings"
+_REVIEWS, _CURATIONS = _ROOT / "reviews", _ROOT / "curations"
 MAX_UPLOAD_MB = 64  # a file, but for archives of labelled images: those may be as large as the server takes
 
 
@@ -24,10 +25,13 @@ class Settings:
         evaluation_root: Folder whose subfolders hold labelled images, for the evaluation page; None offers no folders.
         evaluation_store: Where evaluations are kept while they run and for a day after; the environment variable
             FIVEFOLD_EVALUATIONS comes before the file.
-        training_root, training_store: The same of the training page.
         review_root: Folder whose subfolders hold curated data sets, for the page that reviews boxes; None offers no folders.
         review_store: Where uploaded boxes are kept while they are reviewed and for a week after; the environment variable
             FIVEFOLD_REVIEWS comes before the file.
+        training_root: Folder whose subfolders hold images and labels.csv, for the training page; None offers no folders.
+        training_store: Where trainings keep their checkpoints.
+        curation_root: Folder whose subfolders hold files to curate, for the curation page; None offers no folders.
+        curation_store: Where curations are kept while they run and for a day after.
         knee_information: One line a grade of the knee page, by its id; a missing one leaves ours.
     """
 
@@ -40,6 +44,8 @@ class Settings:
     training_store: Path = _TRAININGS
     review_root: Path | None = None
     review_store: Path = _REVIEWS
+    curation_root: Path | None = None
+    curation_store: Path = _CURATIONS
     knee_information: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -49,7 +55,9 @@ def settings(file: Path = _FILE) -> Settings:
     read = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     referral, knee = read.get("referral", {}), read.get("knee_information", {})
     lines = {str(grade): str(line) for grade, line in knee.items()}
-    evaluation, training, review = (read.get(name, {}) for name in ("evaluation", "training", "review"))
+    evaluation, training, review, curation = (
+        read.get(name, {}) for name in ("evaluation", "training", "review", "curation")
+    )
     return Settings(
         referral_name=str(referral.get("name", "")),
         referral_url=str(referral.get("url", "")),
@@ -60,6 +68,8 @@ def settings(file: Path = _FILE) -> Settings:
         training_store=_folder(training.get("store")) or _TRAININGS,
         review_root=_folder(review.get("root")),
         review_store=_folder(os.environ.get("FIVEFOLD_REVIEWS") or review.get("store")) or _REVIEWS,
+        curation_root=_folder(curation.get("root")),
+        curation_store=_folder(curation.get("store")) or _CURATIONS,
         knee_information=lines,
     )
 
