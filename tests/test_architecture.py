@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_OURS = {"work", "runs", "shots", "build", "dist", "node_modules"}
+NOT_OURS = {"work", "runs", "evaluations", "trainings", "curations", "shots", "build", "dist", "node_modules"}
 TEXT = {
     ".py",
     ".md",

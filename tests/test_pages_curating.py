@@ -167,6 +167,7 @@ def test_phantoms_are_called_what_they_are(store: Curations, results: dict[str, 
     app = result(done(store, results, KNEE))
     assert any(DEMO_STATEMENT in own.value for own in app.markdown)
     assert any("No grade" in own.value.to_csv() for own in app.dataframe)
+    assert not any("P0000.mat" in own.value.to_csv() for own in app.dataframe)  # people name files after patients
 
 
 def test_a_curation_that_ended_without_a_word_can_start_again(store: Curations) -> None:

@@ -22,7 +22,12 @@ from core.tasks.chest_lesions.readers import NORMAL, BoxTable, label_id, read_bo
 from core.tasks.chest_lesions.task import TASK
 
 COCO = "labels.json"
-OUTSIDE, UNREADABLE, UNKNOWN_COLOUR, NO_FILM = "box outside the image", "film that cannot be read", "colour", "no film"
+OUTSIDE, UNREADABLE, UNKNOWN_COLOUR, NO_FILM = (
+    "box outside the image",
+    "film that cannot be read",
+    "colour without a meaning",
+    "no film",
+)
 _NUMBERS = {label.id: number for number, label in enumerate(TASK.labels, start=1)}
 
 Boxes = dict[str, list[tuple[str, Box]]]

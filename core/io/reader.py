@@ -175,7 +175,7 @@ class Reader:
         )
 
     def read_dated(self, data: bytes) -> DatedStudy:
-        """Read one file and the day of its examination: for curation on the command line, never for a page.
+        """Read one file and the day of its examination: for curation, a process of its own that keeps no day; never for a page.
 
         Raises:
             FileError: The file is at fault; see MESSAGES for the codes.

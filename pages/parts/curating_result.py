@@ -38,7 +38,7 @@ def show_result(curation: Curation) -> None:
     with right:
         _show_reasons(report)
     _show_tables(report)
-    _show_previews(curation.data)
+    _show_previews(curation.data, report)
     _show_files(curation.data, report)
     _show_next(curation, report)
 
@@ -108,8 +108,8 @@ def _show_tables(report: Report) -> None:
         )
 
 
-def _show_previews(out: Path) -> None:
-    """First rows of the tables that say which file is which; no name, id or day is in them."""
+def _show_previews(out: Path, report: Report) -> None:
+    """First rows of the tables. No name, id or day is in them, but for names of files that stay where they are: not shown."""
     titles = {
         PAIRS: t("Pairs"),
         HEADERS: t("Headers"),
@@ -124,10 +124,10 @@ def _show_previews(out: Path) -> None:
     st.subheader(t("Look into the tables"))
     for name, tab in zip(there, st.tabs(list(there.values())), strict=True):
         with tab:
-            head, rows = _first_rows(out / name)
-            st.dataframe(
-                pd.DataFrame(rows, columns=head), hide_index=True, height=_TABLE_PX, key=f"curating.rows.{name}"
-            )
+            table = _first_rows(out / name)
+            if report.task not in WITH_IMAGES:
+                table = table.drop(columns="file", errors="ignore")
+            st.dataframe(table, hide_index=True, height=_TABLE_PX, key=f"curating.rows.{name}")
     st.caption(
         t(
             "At most {n} rows of each. A film is named by the hash of its file, a patient by a hash under a key that this run "
@@ -137,10 +137,10 @@ def _show_previews(out: Path) -> None:
     )
 
 
-def _first_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+def _first_rows(path: Path) -> pd.DataFrame:
     with path.open(newline="", encoding="utf-8") as file:
         head, *rows = islice(csv.reader(file), _PREVIEW_ROWS + 1)
-    return head, rows
+    return pd.DataFrame(rows, columns=head)
 
 
 def _show_files(out: Path, report: Report) -> None:
@@ -172,8 +172,8 @@ def _show_files(out: Path, report: Report) -> None:
     else:
         st.caption(
             t(
-                "The zip file holds tables alone. The images stay where they are: a copy of them would carry the names in their "
-                "headers."
+                "The zip file holds tables alone. The images stay where they are: a copy would carry the names in their headers. "
+                "The tables name the files as they are called: see that no file is called after a person."
             )
         )
 

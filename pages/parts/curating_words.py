@@ -28,14 +28,20 @@ _CHECKS = {
 }
 """Codes of the checks before a score, as reasons."""
 _REASONS = (
+    mark("box"),
     mark("box outside the image"),
+    mark("box that is none"),
+    mark("box without area"),
     mark("both hips"),
     mark("cannot be opened"),
     mark("copy of another file"),
     mark("copy of another film"),
     mark("copy of another photograph"),
     mark("copy of another slice"),
+    mark("colour without a meaning"),
+    mark("file name"),
     mark("film that cannot be read"),
+    mark("finding without a box"),
     mark("header tells another patient"),
     mark("id and name differ"),
     mark("labels of the patient differ"),
@@ -46,6 +52,8 @@ _REASONS = (
     mark("mask twice"),
     mark("mask with more than two values"),
     mark("name tells no time point"),
+    mark("named normal and with a finding"),
+    mark("neither rectangle nor ellipse"),
     mark("no date"),
     mark("no DXA scan"),
     mark("no DXA scan with a value"),
@@ -58,10 +66,13 @@ _REASONS = (
     mark("no patient id"),
     mark("no readable date"),
     mark("no value"),
+    mark("normal image with a box"),
+    mark("not a closed line"),
     mark("patient of the test set"),
     mark("same pixels as of another patient"),
     mark("time point missing"),
     mark("time point twice"),
+    mark("too small"),
     mark("unknown label"),
 )
 """As the files say them."""
