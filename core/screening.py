@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from core import registry
@@ -133,14 +134,15 @@ class _Clock:
         self.ms[name] = round(1000 * (time.perf_counter() - started), 2)
 
 
-def _target(manifest: Manifest, point: OperatingPoint) -> Target:
+def explained_score(manifest: Manifest, point: OperatingPoint, seen: NDArray[np.float32] | None = None) -> Target:
     """From one row of the output to the score that the operating point is compared with, before the sigmoid.
 
-    Of a segmenter, whose output holds many, the mean of those that are called.
+    Of a segmenter, whose output holds many, the mean of those that are called in `seen`, in the row itself without one.
     """
     explained, cut = registry.part(manifest.task, "network").explained, manifest.cut(point.label)
     if registry.task(manifest.task).kind == "segmenter":
-        return lambda row: explained(row, cut, point.threshold)
+        called_in = None if seen is None else torch.from_numpy(seen)
+        return lambda row: explained(row, cut, point.threshold, called_in)
     return lambda row: explained(row, cut)
 
 
@@ -156,7 +158,7 @@ def _maps(model: Model, done: Run, regions: Regions, method: str, target: Target
 
 def explain_regions(model: Model, done: Run, regions: Regions, method: str, point: OperatingPoint) -> Explanation:
     """Why the score of `point` is what it is: one map a region, and one a region and branch where the network has branches."""
-    target = _target(model.manifest, point)
+    target = explained_score(model.manifest, point)
     branches = {
         name: _maps(
             replace(model, network=view), replace(done, activations=view.of(done.activations)), regions, method, target
@@ -166,7 +168,7 @@ def explain_regions(model: Model, done: Run, regions: Regions, method: str, poin
     return Explanation(method, point.label, _maps(model, done, regions, method, target), branches)
 
 
-def _box_in_input(manifest: Manifest, finding: Finding, region: Region) -> tuple[float, float, float, float]:
+def box_in_input(manifest: Manifest, finding: Finding, region: Region) -> tuple[float, float, float, float]:
     """The box of a finding in pixels of the network's input."""
     prepare = registry.part(manifest.task, "prepare")
     x0, y0, x1, y1 = prepare.to_network(np.array([finding.box_xyxy]), region.box_xyxy)[0].tolist()
@@ -179,7 +181,7 @@ def explain_finding(
     """Why the box at `place` has its score: one map of the whole image."""
     finding, (region,) = findings[place], regions
     label = model.manifest.labels.index(finding.label) + 1
-    raw = explain_box(model, done, 0, method, _box_in_input(model.manifest, finding, region), label)
+    raw = explain_box(model, done, 0, method, box_in_input(model.manifest, finding, region), label)
     return Explanation(method, finding.label, (Heatmap(raw.values, raw.raw_max, region),), finding=place)
 
 
@@ -189,7 +191,7 @@ def explain_all_boxes(result: ScreeningResult, model: Model, method: str) -> Hea
     manifest, (region,) = model.manifest, result.regions
     done = run(model, registry.part(manifest.task, "prepare").prepare(result.study, result.regions, manifest))
     positive = [finding for finding in result.prediction.findings if finding.positive]
-    boxes = [_box_in_input(manifest, finding, region) for finding in positive]
+    boxes = [box_in_input(manifest, finding, region) for finding in positive]
     labels = [manifest.labels.index(finding.label) + 1 for finding in positive]
     raw = explain_together(model, done, method, boxes, labels)
     return Heatmap(raw.values, raw.raw_max, region)
@@ -318,7 +320,7 @@ def screen_slices(
 
 
 def check_explanation(result: ScreeningResult, model: Model, index: int = 0) -> ExplanationCheck:
-    """Test the map of one region of a result: deletion against chance, and weight randomisation.
+    """Test the map of one region of a result: deletion and insertion against chance, and weight randomisation.
 
     Args:
         result: Has an explanation.
@@ -328,11 +330,12 @@ def check_explanation(result: ScreeningResult, model: Model, index: int = 0) -> 
     assert result.explanation is not None, "a result without an explanation has nothing to check"
     manifest, explanation = model.manifest, result.explanation
     done = run(model, registry.part(manifest.task, "prepare").prepare(result.study, result.regions, manifest))
+    seen = done.output[index]
     if explanation.finding is not None:
         assert result.prediction is not None
         finding = result.prediction.findings[explanation.finding]
         model, done = through_box(
-            model, done, explanation.method, _box_in_input(manifest, finding, result.regions[index])
+            model, done, explanation.method, box_in_input(manifest, finding, result.regions[index])
         )
-    target = _target(manifest, operating_point(manifest, result.operating_point))
+    target = explained_score(manifest, operating_point(manifest, result.operating_point), seen)
     return check_map(model, done, index, explanation.method, target)

@@ -46,6 +46,7 @@ class Task:
         takes_series: Several slices of a patient may come together, as a zip file or a folder.
         formats: Files that the task reads.
         references: Papers and sources.
+        truth: What an explanation should mark on a phantom, and why: see `truth_mask` of its data.
     """
 
     id: str
@@ -62,3 +63,4 @@ class Task:
     takes_series: bool = False
     formats: str = mark("DICOM, PNG, JPEG, TIFF or BMP")
     references: tuple[Reference, ...] = ()
+    truth: str = ""

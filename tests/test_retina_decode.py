@@ -228,3 +228,12 @@ def test_nothing_is_explained_where_nothing_is_called() -> None:
     assert float(score.detach()) == 0
     (gradient,) = torch.autograd.grad(score, row)
     assert not gradient.any()
+
+
+def test_pixels_called_on_the_picture_itself_still_count_when_it_is_changed() -> None:
+    """A lesion that is blanked lowers the mean instead of leaving it."""
+    picture, changed = torch.full((2, 8, 8), -2.0), torch.full((2, 8, 8), -2.0)
+    picture[0, :2], changed[0, 0] = 3.0, 3.0  # two rows are called; the second one is blanked
+    assert float(explained(changed, 0, 0.5)) == pytest.approx(3.0)
+    assert float(explained(changed, 0, 0.5, picture)) == pytest.approx(0.5)
+    assert float(explained(picture, 0, 0.5, picture)) == float(explained(picture, 0, 0.5)) == pytest.approx(3.0)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.engine.explain import RawMap, explain
+from core.engine.explain import METHODS, SEGMENTER_METHODS, RawMap, explain
 from core.engine.loader import Model
 from core.engine.networks.box_view import BoxView, PyramidView
 from core.engine.networks.detector import Box, Detector
@@ -20,6 +20,7 @@ from core.engine.runner import Run, place_in_queue
 from core.errors import UsageError
 from core.i18n import mark
 from core.records import Finding
+from core.task import Kind
 
 BOX_METHODS = {
     "eigen_cam": mark(
@@ -33,6 +34,11 @@ BOX_METHODS = {
     "saliency": mark("Limit: noisy, and strong at edges of any kind; read where it is dense, not single pixels."),
 }
 """Methods offered for boxes, and the limit of each in one sentence."""
+
+
+def methods_for(kind: Kind) -> tuple[str, ...]:
+    """Methods offered for a kind of answer, in the order of the menu."""
+    return {"segmenter": SEGMENTER_METHODS, "detector": tuple(BOX_METHODS)}.get(kind, tuple(METHODS))
 
 
 def _detector(model: Model) -> Detector:

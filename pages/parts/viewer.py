@@ -7,6 +7,7 @@ from core.manifest import Manifest
 from core.records import ScreeningResult, Study
 from core.task import Task
 from pages.parts.boxes import choose_box
+from pages.parts.faithfulness import measured_note
 from pages.parts.frame import grade_name, label_name
 from pages.parts.picture import Layout, Look, heatmaps, sheet_bytes
 from pages.parts.redraw import show_redraw
@@ -116,6 +117,7 @@ def _show_controls(task_id: str, manifest: Manifest, result: ScreeningResult, ch
     with more:
         _show_display_popover(task_id, manifest, result.study)
     st.caption(" ".join([t(METHODS[choices.method].sentence), *_limits(task_id, choices.method)]))
+    st.caption(":material/rule: " + measured_note(manifest, choices.method))
     if result.gate.shows_score and result.explanation is None:
         st.info(
             t("No box is called, so none is explained. A box below its threshold can be chosen above."),
@@ -130,11 +132,9 @@ def _show_controls(task_id: str, manifest: Manifest, result: ScreeningResult, ch
 
 def _methods(task_id: str) -> list[str]:
     """Explanation methods that suit the task's kind of network."""
-    from core.engine.explain import METHODS, SEGMENTER_METHODS
-    from core.engine.explain_boxes import BOX_METHODS
+    from core.engine.explain_boxes import methods_for
 
-    kinds = {"segmenter": SEGMENTER_METHODS, "detector": BOX_METHODS}
-    return list(kinds.get(registry.task(task_id).kind, METHODS))
+    return list(methods_for(registry.task(task_id).kind))
 
 
 def _limits(task_id: str, method: str) -> list[str]:

@@ -63,6 +63,19 @@ def _phantom_boxes(phantom: Phantom) -> LabelledBoxes:
     return tuple(boxes)
 
 
+def truth_mask(phantom: Phantom, label: str) -> NDArray[np.bool_]:
+    """What an explanation of `label` should mark: the true boxes of this finding.
+
+    Returns:
+        Boolean (H, W) of the frame; empty on a film without the finding.
+    """
+    mask = np.zeros(phantom.pixels.shape[:2], bool)
+    for name, (x0, y0, x1, y1) in _phantom_boxes(phantom):
+        if name == label:
+            mask[round(y0) : round(y1), round(x0) : round(x1)] = True
+    return mask
+
+
 composite_cases, worded_cases, has_words, labelled_films, FINDINGS, MEASURES = (
     nih.composite_cases,
     nih.worded_cases,

@@ -34,4 +34,5 @@ TASK = Task(
         Reference("Muhammad M. B., Yeasin M. Eigen-CAM. IJCNN 2020.", "https://arxiv.org/abs/2008.00299"),
         Reference("Wang X. et al. ChestX-ray8. CVPR 2017.", "https://arxiv.org/abs/1705.02315"),
     ),
+    truth=mark("The truth: the true box of the finding whose box is explained."),
 )

@@ -13,6 +13,7 @@ from core.errors import UsageError
 from core.i18n import mark
 from core.imaging.display import to_grey
 from core.io.labelled_folder import grade, labelled, read_table, studies, truth_table
+from core.phantom import Phantom
 from core.records import LabelledCase, Regions
 from core.tasks.ct_osteoporosis.locate import find_body, locate, roi_mean, trabecular_mask
 from core.tasks.ct_osteoporosis.phantom import make_phantom
@@ -64,6 +65,17 @@ def phantom_cases(seed: int, part: Literal["training", "test"], n: int) -> Itera
             target=float(str(phantom.truth["label"])),
             markers=tuple(phantom.markers.values()),
         )
+
+
+def truth_mask(phantom: Phantom, label: str) -> NDArray[np.bool_]:
+    """What an explanation of `label` should mark: the trabecular bone of the vertebral body, which alone knows the T-score.
+
+    Returns:
+        Boolean (H, W) of the frame; empty where the phantom's class is milder than `label`.
+    """
+    return np.asarray(phantom.truth["trabecular"], bool) & (
+        int(str(phantom.truth["label"])) >= [own.id for own in TASK.labels].index(label)
+    )
 
 
 def _number(row: dict[str, str], column: str) -> float:

@@ -50,4 +50,7 @@ TASK = Task(
             "Jang S. et al. Opportunistic osteoporosis screening at routine abdominal and thoracic CT. Radiology 2019."
         ),
     ),
+    truth=mark(
+        "The truth: the trabecular bone of the vertebral body, because nothing else in these images depends on bone density."
+    ),
 )

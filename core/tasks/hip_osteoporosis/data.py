@@ -63,6 +63,15 @@ def _phantom_hips(seed: int, part: Literal["training", "test"], n: int) -> Itera
         patient += 1
 
 
+def truth_mask(phantom: Phantom, label: str) -> NDArray[np.bool_]:
+    """What an explanation of `label` should mark: the femur, which holds every marker of the T-score.
+
+    Returns:
+        Boolean (H, W) of the frame; empty where the phantom has no osteoporosis.
+    """
+    return np.asarray(phantom.truth["femur"], bool) & bool(phantom.truth["label"])
+
+
 DEXA_COLUMNS = ("PatientID", "ScanDate", "Neck_BMD", "T_score")
 
 

@@ -206,13 +206,15 @@ def _implant(x: Array, y: Array, anatomy: Anatomy, kind: Implant) -> Array:
     return np.maximum.reduce([0.9 * path_length(capsule(x, y, a, b)[0], r) for a, b, r in rods]).astype(np.float32)
 
 
-def _attenuation(rng: np.random.Generator, x: Array, y: Array, anatomy: Anatomy, implant: Implant | None) -> Array:
-    """Line integral of attenuation in excess of soft tissue for one hip, on a grid given in mm."""
+def _attenuation(
+    rng: np.random.Generator, x: Array, y: Array, anatomy: Anatomy, implant: Implant | None
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Line integral of attenuation in excess of soft tissue for one hip, and where its femur lies, on a grid given in mm."""
     total, cortex = _femur(x, y, anatomy)
     bone = 0.02 + 0.11 * anatomy.markers["bone_fraction"]
     spongy = bone * (total - cortex) * _trabeculae(rng, x, y, anatomy)
     hip = spongy + 0.066 * cortex + 0.042 * _pelvis(rng, x, y, anatomy)
-    return hip if implant is None else hip + _implant(x, y, anatomy, implant)
+    return (hip if implant is None else hip + _implant(x, y, anatomy, implant)), total > 0
 
 
 def _grid(shape: tuple[int, int], head_px: tuple[float, float], rotation: float, mirrored: bool) -> tuple[Array, Array]:
@@ -258,7 +260,8 @@ def make_phantom(
         shifted: Dose and blur outside the training range, to measure robustness.
 
     Returns:
-        Phantom with `truth` keys t_score, t_score_dxa, label (0/1), hips (list of laterality, head_px, radius_px, box_xyxy).
+        Phantom with `truth` keys t_score, t_score_dxa, label (0/1), hips (list of laterality, head_px, radius_px, box_xyxy), and
+        the boolean mask femur (H, W): no marker of the T-score lies outside it.
     """
     if like is not None:
         t_score = float(str(like.truth["t_score"]))
@@ -272,7 +275,7 @@ def make_phantom(
     shape = PELVIS_SHAPE if view == "pelvis" else HIP_SHAPE
     attenuation = _soft_tissue(rng, shape)
     height = 0.36 * shape[0] + rng.uniform(-18, 18)
-    hips = []
+    hips, femur = [], np.zeros(shape, bool)
     for side in sides:
         across = (0.4 if view == "hip" else 0.275) * shape[1]
         head_px = (across + rng.uniform(-14, 14), height + rng.uniform(-4, 4))
@@ -280,7 +283,8 @@ def make_phantom(
             head_px = (shape[1] - 1 - head_px[0], head_px[1])
         posed = replace(anatomy, rotation=anatomy.rotation if view == "hip" else 0.3 * anatomy.rotation)
         x, y = _grid(shape, head_px, posed.rotation, mirrored=side == "R")
-        attenuation = attenuation + _attenuation(rng, x, y, posed, implant)
+        hip, bone = _attenuation(rng, x, y, posed, implant)
+        attenuation, femur = attenuation + hip, femur | bone
         radius_px = anatomy.head_radius / SPACING_MM
         hips.append(
             {
@@ -305,7 +309,13 @@ def make_phantom(
     days = int(copy.deepcopy(rng).integers(0, 1826))  # from a copy: the other hip's picture does not depend on it
     return Phantom(
         pixels=pixels,
-        truth={"t_score": t_score, "t_score_dxa": t_dxa, "label": int(t_dxa <= OSTEOPOROSIS_T), "hips": hips},
+        truth={
+            "t_score": t_score,
+            "t_score_dxa": t_dxa,
+            "label": int(t_dxa <= OSTEOPOROSIS_T),
+            "hips": hips,
+            "femur": femur,
+        },
         markers={name: anatomy.markers[name] for name in MARKERS},
         meta={
             "Modality": "CR",

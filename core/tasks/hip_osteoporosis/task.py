@@ -36,4 +36,5 @@ TASK = Task(
             "J Bone Joint Surg Am 1970; 52: 457."
         ),
     ),
+    truth=mark("The truth: the femur, because every sign of osteoporosis in these images lies in it."),
 )

@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from core.errors import UsageError
 from core.i18n import mark
 from core.io.labelled_folder import TRUTH, grade, labelled, studies, truth_table
+from core.phantom import Phantom
 from core.records import LabelledCase, Region, Study
-from core.tasks.knee_djd.locate import locate
+from core.tasks.knee_djd.locate import JOINT_MM, locate
 from core.tasks.knee_djd.phantom import make_phantom
 from core.tasks.knee_djd.prepare import crop_region
 from core.tasks.knee_djd.task import SIZE, STORED_STEP, TASK
@@ -72,6 +73,22 @@ def phantom_cases(seed: int, part: Literal["training", "test"], n: int) -> Itera
                 markers=tuple(phantom.markers[f"{marker}_{word}"] for marker in MARKERS),
                 regions=(regions["R" if side == "R" else "L"],),
             )
+
+
+def truth_mask(phantom: Phantom, label: str) -> NDArray[np.bool_]:
+    """What an explanation of `label` should mark: the joints of this grade or a worse one; only they know the grades.
+
+    Returns:
+        Boolean (H, W) of the front view: in each such knee the ellipse of JOINT_MM around its centre.
+    """
+    spacing = float(str(phantom.meta["PixelSpacing"]))
+    rows, columns = np.ogrid[: phantom.pixels.shape[0], : phantom.pixels.shape[1]]
+    mask = np.zeros(phantom.pixels.shape, bool)
+    for side in ("right", "left"):
+        if int(str(phantom.truth[f"grade_{side}"])) >= [own.id for own in TASK.labels].index(label):
+            x, y = cast(tuple[float, float], phantom.truth[f"knee_{side}_xy"])
+            mask |= np.hypot((columns - x) / JOINT_MM[0], (rows - y) / JOINT_MM[1]) * spacing <= 1
+    return mask
 
 
 def folder_cases(folder: Path, labels: Path | None, split: str) -> Iterator[LabelledCase]:

@@ -41,4 +41,5 @@ TASK = Task(
             "Draelos R. L., Carin L. Use HiResCAM instead of Grad-CAM. 2020.", "https://arxiv.org/abs/2011.08891"
         ),
     ),
+    truth=mark("The truth: the joint, because nothing else in these images depends on the grade."),
 )

@@ -69,6 +69,16 @@ def _phantom_case(case_id: str, patient: str, phantom: Phantom) -> LabelledCase:
     return _case(case_id, patient, phantom.study(), label_map)
 
 
+def truth_mask(phantom: Phantom, label: str) -> NDArray[np.bool_]:
+    """What an explanation of `label` should mark: the lesions of this kind.
+
+    Returns:
+        Boolean (H, W) of the frame; empty on an eye without them.
+    """
+    names = {"haemorrhage": "haemorrhage", "exudate": "bright"}
+    return np.asarray(phantom.truth[names[label]], bool)
+
+
 def idrid_cases(folder: Path, excluded: Counter[str] | None = None) -> Iterator[LabelledCase]:
     """Eyes with marked lesions, then eyes without retinopathy. IDRiD names no patients: image = patient.
 

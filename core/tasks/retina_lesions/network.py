@@ -113,7 +113,7 @@ def scores(output: Tensor) -> Tensor:
     return torch.sigmoid(output.float())
 
 
-def explained(row: Tensor, cut: int, threshold: float) -> Tensor:
+def explained(row: Tensor, cut: int, threshold: float, seen: Tensor | None = None) -> Tensor:
     """The score that explanations explain, from one row of the output: the mean logit of a label where it is called.
 
     Nothing to explain, and so no positive evidence, where it is called nowhere.
@@ -122,7 +122,9 @@ def explained(row: Tensor, cut: int, threshold: float) -> Tensor:
         row: Logits, (2, H, W).
         cut: Place of the label.
         threshold: Probability from which on a pixel is called.
+        seen: Logits of the picture itself, (2, H, W): where `row` is that of a changed picture or network, the pixels called
+            here still count. Else a lesion that is blanked would leave the mean instead of lowering it.
     """
     logits = row[cut]
-    is_called = torch.sigmoid(logits.detach()) >= threshold
+    is_called = torch.sigmoid((row if seen is None else seen.to(row.device))[cut].detach()) >= threshold
     return logits.mul(is_called).sum() / max(1, int(is_called.sum()))

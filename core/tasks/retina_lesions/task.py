@@ -45,4 +45,5 @@ TASK = Task(
         Reference("Badrinarayanan V. et al. SegNet. TPAMI 2017.", "https://arxiv.org/abs/1511.00561"),
         Reference("Chen L.-C. et al. DeepLabv3. 2017; v3+. ECCV 2018.", "https://arxiv.org/abs/1802.02611"),
     ),
+    truth=mark("The truth: the lesions of the explained kind, pixel by pixel."),
 )

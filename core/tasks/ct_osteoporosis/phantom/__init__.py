@@ -111,7 +111,8 @@ def make_phantom(
 
     Returns:
         Phantom with `truth` keys t_score, t_score_dxa, label (0/1/2), trabecular_hu (before scanner effects), body_xy (px),
-        body_half_mm (half width, half depth), box_xyxy (px), level, and patient (what `like` takes over).
+        body_half_mm (half width, half depth), box_xyxy (px), level, patient (what `like` takes over), and the boolean mask
+        trabecular (H, W), outside which nothing depends on the T-score.
     """
     seed, slice_seed = (int(n) for n in rng.integers(2**62, size=2))
     if like is not None:
@@ -122,7 +123,7 @@ def make_phantom(
     slate = Canvas.blank(SHAPE, cut.body_xy, patient.spacing_mm, cut.angle, -1000.0)
     draw_trunk(slate, slice_seed, patient, cut)
     draw_organs(slate, slice_seed, patient, cut)
-    draw_vertebra(slate, slice_seed, patient, cut)
+    trabecular = draw_vertebra(slate, slice_seed, patient, cut)
     if metal:
         draw_screws(slate, cut)
     (x, y), reach = cut.body_xy, SIDE_MM / 2 / patient.spacing_mm
@@ -138,6 +139,7 @@ def make_phantom(
             "body_half_mm": cut.half_mm,
             "box_xyxy": (x - reach, y - reach, x + reach, y + reach),
             "level": cut.level,
+            "trabecular": trabecular,
             "patient": (patient.seed, patient.t_score, patient.contrast, patient.kernel, patient.shifted),
         },
         markers=dict(zip(MARKERS, (cut.trabecular_hu, patient.texture_hu), strict=True)),

@@ -1,6 +1,7 @@
 """The vertebra of a CT phantom. Trabecular bone of the body follows the markers; cortex, arch, ribs and wear do not."""
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from core.imaging.drawing import Array, Canvas, blob, capsule, field, superellipse
@@ -46,8 +47,12 @@ def _edge(x: Array, y: Array, half: tuple[float, float], taper: float) -> Array:
     return superellipse(narrow, y + hollow, half, 2.5 - 1.2 * max(taper, 0.0))
 
 
-def draw_vertebra(slate: Canvas, seed: int, patient: Patient, cut: Cut) -> None:
-    """The vertebra: cortex, posterior elements and wear know nothing of the T-score, the trabecular bone of the body does."""
+def draw_vertebra(slate: Canvas, seed: int, patient: Patient, cut: Cut) -> NDArray[np.bool_]:
+    """The vertebra: cortex, posterior elements and wear know nothing of the T-score, the trabecular bone of the body does.
+
+    Returns:
+        Where that trabecular bone lies, boolean (H, W).
+    """
     rng, wear = stream(seed, "spine"), stream(seed, "wear")
     a, b = cut.half_mm
     where = slate.near((0, 20), 75)
@@ -74,6 +79,9 @@ def draw_vertebra(slate: Canvas, seed: int, patient: Patient, cut: Cut) -> None:
     texture = (texture - texture[inside].mean()) / texture[inside].std()
     slate.paint(where, inner, cut.trabecular_hu + patient.texture_hu * texture)
     _wear(slate, wear, where, inner, cut.half_mm, cortex)
+    trabecular = np.zeros(slate.pixels.shape, bool)
+    trabecular[where] = inside
+    return trabecular
 
 
 def _wear(
