@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.engine.faithfulness import ExplanationCheck
 
 _SAME_MAP = 0.5  # rank correlation above which a random last layer is said to change little
-_HEIGHT_PX = 340
+_HEIGHT_PX = 400
 
 
 def show_explanation_check(task: Task, manifest: Manifest, result: ScreeningResult | None) -> None:
@@ -173,7 +173,7 @@ def _show_verdicts(check: "ExplanationCheck") -> None:
     )
     _show_verdict(
         t("Insertion"),
-        (t("Faster than random order by"), number(check.insertion_gain, 3)),
+        (t("Rises faster than random order by"), number(check.insertion_gain, 3)),
         check.is_inserted_faster_than_chance,
         t("Showing only what the map marks raises the score faster than chance."),
         t("Showing only what the map marks is no better than chance: other places matter as much."),

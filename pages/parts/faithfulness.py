@@ -64,7 +64,8 @@ def show_measured(task: Task, manifest: Manifest) -> None:
             "Energy: share of the map's brightness on the truth (Wang et al. 2020). Pointing: share of maps whose brightest "
             "place lies on the truth or within 3 % of the side of it (Zhang et al. 2016). Deletion and insertion: how much "
             "faster than random order the score falls or rises (Petsiuk et al. 2018). Random weights: rank correlation with "
-            "the map of a random last layer, near 0 is good (Adebayo et al. 2018). In brackets 95 % intervals."
+            "the map of a random last layer, near 0 is good (Adebayo et al. 2018). In brackets 95 % intervals. Maps without "
+            "positive evidence are left out; their number stands behind a plus. The last four columns: a part of the maps."
         )
     )
     st.caption(t("Made on {date} with these weights by this command:", date=found.date) + f" `{found.command}`")
@@ -91,17 +92,21 @@ def _cells(row: MethodRow) -> dict[str, str]:
     name = METHODS[row.method].name if row.method in METHODS else t(CONTROLS[row.method])
     return {
         t("Method"): name,
-        t("Energy on the truth"): f"{_share(row.energy.value)} ({_share(row.energy.low)}–{_share(row.energy.high)})",
+        t("Energy on the truth"): _interval(row.energy),
         t("Area of the truth"): _share(row.area),
         t("Times an even map"): number(row.enrichment, 1),
-        t("Pointing"): f"{percent(row.pointing.value)} ({percent(row.pointing.low)}–{percent(row.pointing.high)})",
-        t("Maps"): str(row.n),
-        t("Without a map"): str(row.n_empty),
+        t("Pointing"): _interval(row.pointing),
+        t("Maps"): str(row.n) + (f" (+ {row.n_empty})" if row.n_empty else ""),
         t("Deletion"): _gain(row.deletion),
         t("Insertion"): _gain(row.insertion),
         t("Random weights"): "–" if row.random_weights is None else number(row.random_weights),
         t("Of these maps"): str(row.n_blanked),
     }
+
+
+def _interval(share: Estimate) -> str:
+    digits = 0 if share.value >= _FINE or share.value == 0 else 1
+    return f"{_share(share.value)} ({100 * share.low:.{digits}f}–{100 * share.high:.{digits}f})"
 
 
 def _gain(gain: Estimate | None) -> str:

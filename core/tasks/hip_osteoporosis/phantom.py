@@ -306,16 +306,11 @@ def make_phantom(
     if like is not None:
         t_dxa = float(str(like.truth["t_score_dxa"]))
         patient = {key: like.meta[key] for key in patient}
+    shown = {"hips": hips, "femur": femur}
     days = int(copy.deepcopy(rng).integers(0, 1826))  # from a copy: the other hip's picture does not depend on it
     return Phantom(
         pixels=pixels,
-        truth={
-            "t_score": t_score,
-            "t_score_dxa": t_dxa,
-            "label": int(t_dxa <= OSTEOPOROSIS_T),
-            "hips": hips,
-            "femur": femur,
-        },
+        truth={"t_score": t_score, "t_score_dxa": t_dxa, "label": int(t_dxa <= OSTEOPOROSIS_T), **shown},
         markers={name: anatomy.markers[name] for name in MARKERS},
         meta={
             "Modality": "CR",
