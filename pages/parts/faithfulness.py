@@ -61,7 +61,8 @@ def show_measured(task: Task, manifest: Manifest) -> None:
     )
     st.caption(
         t(
-            "Energy: share of the map's brightness on the truth (Wang et al. 2020). Pointing: share of maps whose brightest "
+            "Energy: share of the map's brightness on the truth (Wang et al. 2020). Area: what the truth covers of the region. "
+            "Ratio of the two: 1 = no better than an even map. Pointing: share of maps whose brightest "
             "place lies on the truth or within 3 % of the side of it (Zhang et al. 2016). Deletion and insertion: how much "
             "faster than random order the score falls or rises (Petsiuk et al. 2018). Random weights: rank correlation with "
             "the map of a random last layer, near 0 is good (Adebayo et al. 2018). In brackets 95 % intervals. Maps without "
@@ -93,14 +94,14 @@ def _cells(row: MethodRow) -> dict[str, str]:
     return {
         t("Method"): name,
         t("Energy on the truth"): _interval(row.energy),
-        t("Area of the truth"): _share(row.area),
-        t("Times an even map"): number(row.enrichment, 1),
+        t("Area"): _share(row.area),
+        t("Ratio"): number(row.enrichment, 1),
         t("Pointing"): _interval(row.pointing),
         t("Maps"): str(row.n) + (f" (+ {row.n_empty})" if row.n_empty else ""),
         t("Deletion"): _gain(row.deletion),
         t("Insertion"): _gain(row.insertion),
         t("Random weights"): "–" if row.random_weights is None else number(row.random_weights),
-        t("Of these maps"): str(row.n_blanked),
+        t("Tested"): str(row.n_blanked),
     }
 
 
