@@ -300,7 +300,8 @@ def test_the_file_belongs_to_the_weights_and_names_every_method(folder: Path) ->
         assert row.n >= 5
         assert row.energy.low <= row.energy.value <= row.energy.high
         assert row.pointing.low <= row.pointing.value <= row.pointing.high
-        assert (row.random_weights is None) == (row.method in CONTROLS)
+        assert (row.random_weights is None) == (row.method in CONTROLS or row.n_blanked == 0)
+        assert (row.deletion is None) == (row.insertion is None) == (row.n_blanked == 0)
     even = found.row("random")
     assert even is not None
     assert 0.7 < even.enrichment < 1.4  # a random map finds nothing
