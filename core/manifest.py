@@ -8,20 +8,19 @@ import json
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from core.errors import WeightsError
 from core.i18n import mark
+from core.provenance import SHA256, Closed, DataKind, ProvenanceRecord
 
 DEMO_STATEMENT = mark("Simulated data only: numbers carry no clinical meaning")
 SYNTHETIC_STATEMENT = mark("Real images, synthetic findings: numbers carry no clinical meaning")
-DataKind = Literal["phantom", "real images, synthetic findings", "real images, real labels"]
 STATEMENTS: dict[str, str] = {
     "phantom": DEMO_STATEMENT,
     "real images, synthetic findings": SYNTHETIC_STATEMENT,
     "real images, real labels": "",
 }
-SHA256 = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 AUXILIARY = "auxiliary.json"
@@ -31,14 +30,10 @@ EVALUATIONS = ("evaluation_hist.npz", "evaluation_boxes.csv", "evaluation.csv")
 """The file behind `evaluation_sha256`: a folder has one of them, by the kind of its answers."""
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+_Declaration = TypeVar("_Declaration", bound=Closed)
 
 
-_Declaration = TypeVar("_Declaration", bound=_Closed)
-
-
-class Change(_Closed):
+class Change(Closed):
     """One line of the changelog."""
 
     version: str
@@ -46,7 +41,7 @@ class Change(_Closed):
     text: str
 
 
-class WeightsFile(_Closed):
+class WeightsFile(Closed):
     """A tensor file and what must be true of it before it is parsed."""
 
     file: str
@@ -57,21 +52,21 @@ class WeightsFile(_Closed):
     dtype: Literal["float32", "float16"]
 
 
-class Architecture(_Closed):
+class Architecture(Closed):
     """A network by name and its options."""
 
     name: str
-    options: dict[str, str | int | float | bool] = {}
+    options: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
 
-class Auxiliary(_Closed):
+class Auxiliary(Closed):
     """A second network that `locate` may call."""
 
     architecture: Architecture
     weights: WeightsFile
 
 
-class InputSpec(_Closed):
+class InputSpec(Closed):
     """What the network takes."""
 
     modality: tuple[str, ...]
@@ -81,14 +76,14 @@ class InputSpec(_Closed):
     value_range: tuple[float, float]
 
 
-class Transform(_Closed):
+class Transform(Closed):
     """One step from pixels to network input, as data."""
 
     name: str
-    parameters: dict[str, float | str] = {}
+    parameters: dict[str, float | str] = Field(default_factory=dict)
 
 
-class Estimate(_Closed):
+class Estimate(Closed):
     """A measured number with its 95 % interval."""
 
     value: float
@@ -96,37 +91,53 @@ class Estimate(_Closed):
     high: float
 
 
-class OperatingPoint(_Closed):
+class OperatingPoint(Closed):
     """A threshold with what it was chosen for and what it then gave; `score >= threshold` is positive.
 
     Attributes:
         label: The finding. Where the labels are grades, the lowest one that counts: the score is the probability of it or worse.
-        sensitivity, specificity: On the held-out data set named in `data`.
+        threshold: None where nobody has measured one: the question alone, whose score is shown without an answer.
+        sensitivity, specificity: On the held-out data set named in `data`; None where they were not measured.
         threshold_low, threshold_high: 95 % bootstrap interval of the threshold on the data it was chosen on.
     """
 
     id: str
     label: str
-    threshold: float
-    threshold_low: float
-    threshold_high: float
+    threshold: float | None
+    threshold_low: float | None
+    threshold_high: float | None
     chosen_for: str
     chosen_on: str
-    sensitivity: Estimate
-    specificity: Estimate
+    sensitivity: Estimate | None
+    specificity: Estimate | None
     data: str
     n: int
 
+    @property
+    def cut_off(self) -> float:
+        """The threshold, for answers that cannot be given without one.
 
-class Calibration(_Closed):
+        Raises:
+            WeightsError: There is none.
+        """
+        if self.threshold is None:
+            raise WeightsError(f"no threshold for {self.label}")
+        return self.threshold
+
+    def calls(self, score: float) -> bool | None:
+        """Whether a score is positive; None without a threshold."""
+        return None if self.threshold is None else score >= self.threshold
+
+
+class Calibration(Closed):
     """A fitted map from score to probability."""
 
     method: Literal["none", "temperature", "platt"]
-    parameters: dict[str, float] = {}
+    parameters: dict[str, float] = Field(default_factory=dict)
     data: str = ""
 
 
-class Metric(_Closed):
+class Metric(Closed):
     """One held-out figure."""
 
     name: str
@@ -139,39 +150,14 @@ class Metric(_Closed):
     note: str = ""
 
 
-class Dataset(_Closed):
-    """A source of training or test data, with its terms."""
-
-    name: str
-    role: Literal["training", "validation", "test"]
-    n: int
-    patients: int
-    licence: str
-    citation: str = ""
-
-
-class ProvenanceRecord(_Closed):
-    """What made these weights."""
-
-    labels: dict[str, DataKind]
-    datasets: tuple[Dataset, ...]
-    command: str
-    seed: int
-    code_revision: str
-    date: str
-    training_cases_sha256: str = SHA256
-    evaluation_sha256: str = SHA256
-    out_of_fold_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-
-
-class ExplanationSpec(_Closed):
+class ExplanationSpec(Closed):
     """Which layer explanations use."""
 
     layer: str
     default_method: str
 
 
-class Manifest(_Closed):
+class Manifest(Closed):
     """Everything about one model but its numbers."""
 
     format: Literal["fivefold-manifest-1"]
@@ -180,7 +166,7 @@ class Manifest(_Closed):
     version: str
     changelog: tuple[Change, ...] = Field(min_length=1)
     architecture: Architecture
-    auxiliary: dict[str, Auxiliary] = {}
+    auxiliary: dict[str, Auxiliary] = Field(default_factory=dict)
     input: InputSpec
     transforms: tuple[Transform, ...]
     labels: tuple[str, ...] = Field(min_length=1)
@@ -203,6 +189,14 @@ class Manifest(_Closed):
             raise ValueError("an operating point names an unknown label")
         if self.changelog[-1].version != self.version:
             raise ValueError("the changelog must end with this version")
+        made = self.provenance
+        measured = (made.evaluation_sha256, made.seed, made.code_revision)
+        if not made.is_brought and any(
+            value is None
+            for point in self.operating_points
+            for value in (*measured, point.threshold, point.specificity)
+        ):
+            raise ValueError("only brought weights may leave seed, code, evaluation or operating points open")
         return self
 
     @property
@@ -226,7 +220,7 @@ class Manifest(_Closed):
         return self.operating_points[0]
 
 
-class AuxiliaryManifest(_Closed):
+class AuxiliaryManifest(Closed):
     """The declaration of an auxiliary network, `weights/<task>/<name>/auxiliary.json`: its folder is no model of the task.
 
     Attributes:
@@ -245,13 +239,13 @@ class AuxiliaryManifest(_Closed):
     limitations: tuple[str, ...]
 
 
-class LocalChanges(_Closed):
+class LocalChanges(Closed):
     """What this installation added to a manifest, `weights/<task>/<model>/local.json`: the shipped file stays as it is.
 
     Attributes:
         weights_sha256: Of the weights that the operating points belong to; with others the file counts for nothing.
         changes: One an operating point: who adopted it, when, and on what data.
-        operating_points: Behind the shipped ones.
+        operating_points: Behind the shipped ones; in the place of one that has no threshold.
     """
 
     format: Literal["fivefold-local-1"]
@@ -269,10 +263,12 @@ def read_manifest(folder: Path) -> Manifest:
     shipped, local = read_shipped_manifest(folder), read_local_changes(folder)
     if local is None or local.weights_sha256 != shipped.weights.sha256:
         return shipped
+    answered = {point.label for point in local.operating_points}
+    kept = [point for point in shipped.operating_points if point.threshold is not None or point.label not in answered]
     merged = shipped.model_dump() | {
         "version": local.changes[-1].version,
         "changelog": (*shipped.changelog, *local.changes),
-        "operating_points": (*shipped.operating_points, *local.operating_points),
+        "operating_points": (*kept, *local.operating_points),
     }
     try:
         return Manifest.model_validate(merged)

@@ -177,7 +177,7 @@ class Finding:
     Attributes:
         label: What was looked for: the label of the operating point.
         probability: The score that the operating point is compared with: of the label, or of it and every higher grade.
-        positive: At or above the operating point.
+        positive: At or above the operating point; None where its threshold is still to be measured.
         grade: The most probable grade as a place among the labels, and `probabilities` of all of them, where labels are grades.
         mask: Boolean (H, W) of the frame, and its pieces in `lesions`, largest first, where places are found.
         threshold: Of its operating point, where each finding has its own.
@@ -185,7 +185,7 @@ class Finding:
 
     label: str
     probability: float
-    positive: bool
+    positive: bool | None
     laterality: Laterality | None = None
     box_xyxy: Box | None = None
     grade: int | None = None

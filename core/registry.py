@@ -2,6 +2,7 @@
 
 import os
 import pkgutil
+import re
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,8 @@ from core.task import Task
 if TYPE_CHECKING:  # a machine that only trains reads no manifest
     from core.manifest import Manifest
 
+MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{2,39}")
+"""Of a model that people name: a folder in `weights/<task>/`."""
 WEIGHTS = Path(os.environ.get("FIVEFOLD_WEIGHTS") or Path(__file__).resolve().parents[1] / "weights")
 
 

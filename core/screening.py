@@ -142,7 +142,7 @@ def explained_score(manifest: Manifest, point: OperatingPoint, seen: NDArray[np.
     explained, cut = registry.part(manifest.task, "network").explained, manifest.cut(point.label)
     if registry.task(manifest.task).kind == "segmenter":
         called_in = None if seen is None else torch.from_numpy(seen)
-        return lambda row: explained(row, cut, point.threshold, called_in)
+        return lambda row: explained(row, cut, point.cut_off, called_in)
     return lambda row: explained(row, cut)
 
 

@@ -5,7 +5,8 @@ from functools import cache
 from factory import make_manifest, manifest_facts
 
 from core import registry
-from core.manifest import DataKind, Manifest
+from core.manifest import Manifest
+from core.provenance import DataKind
 
 
 @cache

@@ -15,7 +15,7 @@ from PIL import Image
 
 from core import screening
 from core.cli.main import main
-from core.cli.options import read_options
+from core.io.options import read_options
 from core.io.phantom_matlab import write_matlab
 from core.io.reader import shared_reader
 from core.phantom import Phantom

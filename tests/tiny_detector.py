@@ -12,8 +12,9 @@ from task_manifests import manifest_of
 from torch import nn
 
 from core.engine.loader import Model
-from core.manifest import DataKind, Manifest, dump_manifest
+from core.manifest import Manifest, dump_manifest
 from core.phantom import Phantom
+from core.provenance import DataKind
 from core.tasks.chest_lesions import lungs
 from core.tasks.chest_lesions.network import HeartLungNetwork, Network
 from core.tasks.chest_lesions.phantom import SAMPLES, make_sample

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from core import registry
-from core.cli.options import read_options
 from core.errors import UsageError
+from core.io.options import read_options
 from core.phantom import Phantom
 
 HOSPITAL = "hospital"

@@ -141,8 +141,8 @@ def _write_masks(result: ScreeningResult, folder: Path, stem: str) -> dict[str, 
 
 def _finding_words(finding: dict[str, Any]) -> str:
     side = f"{finding['laterality']} " if finding["laterality"] else ""
-    place = "at or above" if finding["positive"] else "below"
-    words = f"{finding['probability']:.3f}, {place} the operating point"
+    place = {True: "at or above the", False: "below the", None: "no"}[finding["positive"]]
+    words = f"{finding['probability']:.3f}, {place} operating point"
     if finding["threshold"] is not None:
         words += f" {finding['threshold']:.3f}, box {' '.join(f'{value:.0f}' for value in finding['box_xyxy'])}"
     if finding["probabilities"] is None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from core import registry
 from core.cli import fast
-from core.cli.options import read_options
 from core.errors import UsageError
+from core.io.options import read_options
 from core.io.progress import Progress
 from core.records import LabelledCase
 

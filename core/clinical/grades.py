@@ -45,7 +45,7 @@ def graded_finding(probabilities: NDArray[np.float64], manifest: Manifest, point
     return Finding(
         label=point.label,
         probability=score,
-        positive=score >= point.threshold,
+        positive=point.calls(score),
         grade=int(probabilities.argmax()),
         probabilities=by_label(probabilities, manifest),
     )

@@ -52,9 +52,15 @@ def answer_boxes(
         images.append(ImageAnswer(*names, fold, rows, training_boxes(case).astype(np.float64)))
     if not images:
         raise UsageError(f"no image could be counted; left out: {dict(excluded)}")
-    labels = model.manifest.labels
-    committed = read_evidence(model.folder, model.manifest.provenance.evaluation_sha256, labels)
-    return evidence_of(labels, images, committed.mean_boxes), scored_by
+    return evidence_of(model.manifest.labels, images, _mean_boxes(model)), scored_by
+
+
+def _mean_boxes(model: Model) -> NDArray[np.float64]:
+    """Of the images that the model was trained on, as committed with it; none of brought weights."""
+    manifest = model.manifest
+    if manifest.provenance.is_brought:
+        return np.zeros((0, 6))
+    return read_evidence(model.folder, manifest.provenance.held_out_sha256, manifest.labels).mean_boxes
 
 
 def detections(

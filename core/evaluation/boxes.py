@@ -61,7 +61,7 @@ def held_out_boxes(folder: Path, manifest: Manifest) -> BoxReports:
     Raises:
         UsageError: See `read_evidence` and `box_reports`.
     """
-    return box_reports(manifest, read_evidence(folder, manifest.provenance.evaluation_sha256, manifest.labels))
+    return box_reports(manifest, read_evidence(folder, manifest.provenance.held_out_sha256, manifest.labels))
 
 
 def box_reports(manifest: Manifest, evidence: BoxEvidence) -> BoxReports:
@@ -99,7 +99,7 @@ def _label_boxes(
         boxes=reports[0],
         mean_box=reports[1],
         presence=roc_curve(is_there, score) if fewest >= 2 else None,
-        at_point=operating_point_metrics(is_there, score, point.threshold) if fewest else None,
+        at_point=operating_point_metrics(is_there, score, point.cut_off) if fewest else None,
     )
 
 
@@ -125,7 +125,7 @@ def measure_boxes(
         "provenance": {"data": manifest.data_kind, "statement": manifest.statement},
         "n": reports.detector.n_images,
         "n_subjects": reports.detector.n_patients,
-        "held_out": True,
+        "held_out": not manifest.provenance.is_brought,
         "scored_by": dict(scored_by),
         "metrics": {"all": _together(reports), **{own.label: _metrics(own) for own in reports.labels}},
         "operating_points": {own.point.id: _operating_point(own) for own in reports.labels if own.at_point},

@@ -157,7 +157,7 @@ def measure(manifest: Manifest, answers: list[Answer], excluded: Mapping[str, in
         "provenance": {"data": manifest.data_kind, "statement": manifest.statement},
         "n": len(answers),
         "n_subjects": len(set(subjects)),
-        "held_out": True,
+        "held_out": not manifest.provenance.is_brought,
         "scored_by": dict(Counter(answer.source for answer in answers)),
         "metrics": {name: interval_json(value, DIGITS) for name, value in metrics.items()},
         "operating_points": _operating_points(manifest, targets, probabilities),
@@ -188,7 +188,7 @@ def _operating_points(
     for point in manifest.operating_points:
         cut = manifest.cut(point.label)
         truth = (targets >= cut).astype(int)
-        if 0 < truth.sum() < len(truth):
+        if point.threshold is not None and 0 < truth.sum() < len(truth):
             measured = operating_point_metrics(truth, cumulative(probabilities, cut), point.threshold)
             points[point.id] = {
                 "threshold": point.threshold,

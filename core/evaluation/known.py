@@ -19,8 +19,9 @@ class Known:
 
     @cached_property
     def training(self) -> list[dict[str, str]]:
-        """Rows of training_cases.csv."""
-        return self._rows("training_cases.csv", self._manifest.provenance.training_cases_sha256)
+        """Rows of training_cases.csv; none of brought weights, whose results are therefore not called held-out."""
+        digest = self._manifest.provenance.training_cases_sha256
+        return self._rows("training_cases.csv", digest) if digest else []
 
     @cached_property
     def pixels(self) -> set[str]:

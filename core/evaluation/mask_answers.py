@@ -41,15 +41,16 @@ def answer_images(
         UsageError: No image was left.
     """
     manifest = model.manifest
-    known, committed = Known(model), read_evidence(model.folder, manifest.provenance.evaluation_sha256)
+    known, made = Known(model), manifest.provenance
+    committed = None if made.is_brought else read_evidence(model.folder, made.held_out_sha256)
     rows, scored_by = [], Counter[str]()
     for case in cases:
         digest, fold = case.study.pixel_hash, known.folds.get(case.patient)
-        places = np.flatnonzero(committed.pixel_hashes == digest)
+        places = np.flatnonzero(committed.pixel_hashes == digest) if committed else np.array([], int)
         by_fold = None if fold is None else fold_models.get(fold)
         if by_fold is not None and fold is not None:
             row, source = _answered(journal, by_fold, case, fold, excluded), BY_FOLD
-        elif places.size:
+        elif committed and places.size:
             row, source = committed.row(int(places[0])), OUT_OF_FOLD
         elif digest in known.pixels or fold is not None:
             excluded["seen in training"] += 1

@@ -73,7 +73,7 @@ def held_out_masks(folder: Path, manifest: Manifest) -> MaskReports:
     Raises:
         UsageError: See `read_evidence`, `read_history` and `mask_reports`.
     """
-    evidence = read_evidence(folder, manifest.provenance.evaluation_sha256)
+    evidence = read_evidence(folder, manifest.provenance.held_out_sha256)
     return mask_reports(manifest, evidence, read_history(folder).fold)
 
 
@@ -103,13 +103,13 @@ def mask_reports(manifest: Manifest, evidence: PixelEvidence, chosen_on: int | N
 def _label_masks(manifest: Manifest, evidence: PixelEvidence, others: PixelEvidence, place: int) -> LabelMasks:
     label = manifest.labels[place]
     point = _point_of(manifest, label)
-    outlines, of_patients = others.surfaces(place, point.threshold)
-    nearest = LESION_THRESHOLDS[np.abs(LESION_THRESHOLDS - point.threshold).argmin()]
+    outlines, of_patients = others.surfaces(place, point.cut_off)
+    nearest = LESION_THRESHOLDS[np.abs(LESION_THRESHOLDS - point.cut_off).argmin()]
     return LabelMasks(
         label=label,
         point=point,
-        pixels=segmentation_report(evidence.histograms[:, place], evidence.patients, point.threshold),
-        at_point=segmentation_report(others.histograms[:, place], others.patients, point.threshold),
+        pixels=segmentation_report(evidence.histograms[:, place], evidence.patients, point.cut_off),
+        at_point=segmentation_report(others.histograms[:, place], others.patients, point.cut_off),
         rule=segmentation_report(evidence.rule_histograms[:, place], evidence.patients, _RULE_THRESHOLD),
         lesions=lesion_report(evidence.counts(place), LESION_THRESHOLDS, evidence.patients, float(nearest)),
         surfaces=surface_report(outlines, of_patients) if len(np.unique(of_patients)) >= 2 else None,
@@ -122,7 +122,7 @@ def thresholds_of(manifest: Manifest) -> tuple[float, ...]:
     Raises:
         UsageError: A label without an operating point.
     """
-    return tuple(_point_of(manifest, label).threshold for label in manifest.labels)
+    return tuple(_point_of(manifest, label).cut_off for label in manifest.labels)
 
 
 def _point_of(manifest: Manifest, label: str) -> OperatingPoint:
@@ -159,7 +159,7 @@ def measure_masks(
         "provenance": {"data": manifest.data_kind, "statement": manifest.statement},
         "n": reports.n_images,
         "n_subjects": reports.n_patients,
-        "held_out": True,
+        "held_out": not manifest.provenance.is_brought,
         "scored_by": dict(scored_by),
         "metrics": {own.label: _metrics(own) for own in reports.labels},
         "operating_points": {own.point.id: _operating_point(own) for own in reports.labels},

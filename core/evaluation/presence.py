@@ -129,7 +129,7 @@ def measure_words(
         "n": len(answers.cases),
         "n_subjects": len(set(answers.patients)),
         "n_images": {label: int(answers.has(word).sum()) for label, word in words.items()},
-        "held_out": True,
+        "held_out": not manifest.provenance.is_brought,
         "scored_by": dict(answers.scored_by),
         "metrics": {
             **{

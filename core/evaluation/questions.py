@@ -79,7 +79,11 @@ def read_questions(folder: Path, manifest: Manifest, groups: Mapping[str, str]) 
     return tuple(
         Question(
             label=label,
-            points={point.id: point.threshold for point in manifest.operating_points if point.label == label},
+            points={
+                point.id: point.threshold
+                for point in manifest.operating_points
+                if point.label == label and point.threshold is not None
+            },
             table=ScoreTable(is_positive, score, patient, group, None),
             cases=tuple(common.cases),
             pixel_hashes=tuple(common.pixel_hashes),

@@ -6,7 +6,6 @@ It parses what strangers made, so it is expected to crash, hang and run out of m
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import IO
 
 from core.errors import FileError, ScreeningError
@@ -14,10 +13,9 @@ from core.io import wire
 from core.io.container import read_study
 from core.io.dicom import examination_date
 from core.io.label_table import parse_table
+from core.io.limits import limit_memory, set_alarm
 from core.io.voc import describe_voc
 from core.io.zip_file import unpack_zip
-
-_STATM = Path("/proc/self/statm")
 
 
 def main() -> None:
@@ -26,16 +24,16 @@ def main() -> None:
     key = os.environ["FIVEFOLD_PSEUDONYM_KEY"].encode()
     requests, replies = _claim_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this process
-    _limit_memory(memory_bytes)
+    limit_memory(memory_bytes)
     wire.send(replies, {"verb": "ready"})
     while True:
         try:
             request, data = wire.receive(requests, sys.maxsize)
         except (EOFError, wire.WireError):
             return
-        _set_alarm(seconds * (wire.TABLE_TIME if request.get("verb") == "table" else 1))
+        set_alarm(seconds * (wire.TABLE_TIME if request.get("verb") == "table" else 1))
         reply, body = _answer(request, data, key)
-        _set_alarm(0)
+        set_alarm(0)
         wire.send(replies, reply, *body)
         del request, data, reply, body  # an archive and its files, before the next request comes
 
@@ -66,25 +64,6 @@ def _claim_pipes() -> tuple[IO[bytes], IO[bytes]]:
     for standard in (0, 1, 2):
         os.dup2(nowhere, standard)
     return requests, replies
-
-
-def _limit_memory(memory_bytes: int) -> None:
-    """Let the process grow until its resident memory is `memory_bytes`; only Linux has the means."""
-    if not _STATM.exists():
-        return
-    import resource
-
-    page = resource.getpagesize()
-    n_mapped, n_resident = (int(word) * page for word in _STATM.read_text().split()[:2])
-    # Libraries map more than they touch: what counts is how much may be added.
-    limit = n_mapped + memory_bytes - n_resident
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def _set_alarm(seconds: int) -> None:
-    """Die after twice the limit, should the server be gone that would have ended a hanging codec."""
-    if hasattr(signal, "alarm"):
-        signal.alarm(2 * seconds)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Trainings: the command `python -m core train` as a job, from prepared arrays to a weights folder."""
 
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ from core.io.history import History, read_checkpoint
 from core.io.progress import FILE as PROGRESS
 from core.io.progress import State, read_progress
 from core.manifest import SHIPPED
+from core.registry import MODEL_NAME
 from core.services.jobs import Job, Jobs, write_json
 
 RUNS, STARTED = "runs", "started.json"
-_NAME = re.compile(r"[a-z][a-z0-9_]{2,39}")
 Stage = Literal["planned", "running", "stopped", "failed", "done"]
 
 
@@ -86,7 +85,7 @@ class Trainings:
             UsageError: The name is none, or taken; no such network.
             OSError: See `Jobs.create`.
         """
-        if not _NAME.fullmatch(plan.name):
+        if not MODEL_NAME.fullmatch(plan.name):
             raise UsageError("a name of 3 to 40 small letters, digits and underscores, a letter first")
         if plan.architecture not in registry.task(plan.task).architectures:
             raise UsageError(f"architecture {plan.architecture!r}")

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from core.manifest import AuxiliaryManifest, Change, Manifest, Metric, ProvenanceRecord, WeightsFile
+from core.manifest import AuxiliaryManifest, Change, Manifest, Metric, OperatingPoint, WeightsFile
+from core.provenance import ProvenanceRecord
 
 
 def _figure(metric: Metric) -> str:
@@ -30,7 +31,10 @@ def _made(
         "",
         "| role | data | images | patients | licence |",
         "|---|---|---|---|---|",
-        *(f"| {d.role} | {d.name} | {d.n} | {d.patients} | {d.licence} |" for d in provenance.datasets),
+        *(
+            f"| {d.role} | {d.name} | {_or_open(d.n)} | {_or_open(d.patients)} | {d.licence} |"
+            for d in provenance.datasets
+        ),
         "",
         "Label provenance: " + "; ".join(f"{label}: {kind}" for label, kind in provenance.labels.items()) + ".",
         "",
@@ -41,7 +45,7 @@ def _made(
         "```",
         "",
         f"Architecture {architecture}, {weights.parameters:,} parameters, {weights.dtype}, "
-        f"seed {provenance.seed}, code {provenance.code_revision}, {provenance.date}.",
+        f"seed {_or_open(provenance.seed)}, code {_or_open(provenance.code_revision)}, {provenance.date}.",
         f"Weights sha256 `{weights.sha256}`.",
         "",
         "## Changes",
@@ -49,6 +53,27 @@ def _made(
         *(f"- {change.version} ({change.date}): {change.text}" for change in changes),
         "",
     ]
+
+
+def _or_open(value: object | None) -> str:
+    return "not stated" if value is None else str(value)
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return "not measured"
+    return f"{value:.3f}" + ("" if low is None else f" ({low:.3f}-{high:.3f})")
+
+
+def _point(point: OperatingPoint) -> str:
+    """One row of the operating points."""
+    at = [
+        _interval(own.value, own.low, own.high) if own else "not measured"
+        for own in (point.sensitivity, point.specificity)
+    ]
+    threshold = _interval(point.threshold, point.threshold_low, point.threshold_high)
+    cells = (point.id, threshold, point.chosen_for, point.chosen_on, *at, f"{point.data}, n = {point.n}")
+    return "| " + " | ".join(cells) + " |"
 
 
 def model_card(manifest: Manifest) -> str:
@@ -68,12 +93,7 @@ def model_card(manifest: Manifest) -> str:
         "",
         "| id | threshold (95 % interval) | chosen for | chosen on | sensitivity | specificity | measured on |",
         "|---|---|---|---|---|---|---|",
-        *(
-            f"| {p.id} | {p.threshold:.3f} ({p.threshold_low:.3f}-{p.threshold_high:.3f}) | {p.chosen_for} | {p.chosen_on}"
-            f" | {p.sensitivity.value:.3f} ({p.sensitivity.low:.3f}-{p.sensitivity.high:.3f})"
-            f" | {p.specificity.value:.3f} ({p.specificity.low:.3f}-{p.specificity.high:.3f}) | {p.data}, n = {p.n} |"
-            for p in manifest.operating_points
-        ),
+        *map(_point, manifest.operating_points),
         "",
         *_made(manifest.provenance, manifest.architecture.name, manifest.weights, manifest.changelog),
     ]

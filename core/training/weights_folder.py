@@ -16,7 +16,8 @@ from safetensors.torch import save
 
 from core.io.tables import csv_bytes
 from core.io.weights_file import write_atomically
-from core.manifest import EVALUATIONS, Change, Dataset, ProvenanceRecord, WeightsFile
+from core.manifest import EVALUATIONS, Change, WeightsFile
+from core.provenance import Dataset, ProvenanceRecord
 from core.training.fit import Fitted, Recipe
 from core.training.pack import Pack
 

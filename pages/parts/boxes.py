@@ -28,7 +28,7 @@ def show_called(task: Task, manifest: Manifest, result: ScreeningResult) -> None
         st.markdown(_nearest(task, manifest, result))
     if len(found) > len(called):
         st.caption(t("Not drawn, below their thresholds: {n}. The tab Boxes lists them.", n=len(found) - len(called)))
-    never = [label_name(task, point.label) for point in manifest.operating_points if point.threshold >= NEVER]
+    never = [label_name(task, point.label) for point in manifest.operating_points if point.cut_off >= NEVER]
     if never:
         st.caption(
             ":material/block: "
@@ -42,14 +42,14 @@ def show_called(task: Task, manifest: Manifest, result: ScreeningResult) -> None
 def _nearest(task: Task, manifest: Manifest, result: ScreeningResult) -> str:
     """Which finding came nearest to its threshold."""
     assert result.prediction is not None
-    called = [point.label for point in manifest.operating_points if point.threshold < NEVER] or list(manifest.labels)
+    called = [point.label for point in manifest.operating_points if point.cut_off < NEVER] or list(manifest.labels)
     scores = {label: result.prediction.measures[f"presence_{label}"][0] for label in called}
-    label = max(scores, key=lambda label: scores[label] / first_point(manifest, label).threshold)
+    label = max(scores, key=lambda label: scores[label] / first_point(manifest, label).cut_off)
     return t(
         "No finding reached its threshold. Nearest: {finding}, score {score}, threshold {threshold}.",
         finding=label_name(task, label),
         score=number(scores[label]),
-        threshold=number(first_point(manifest, label).threshold),
+        threshold=number(first_point(manifest, label).cut_off),
     )
 
 
@@ -132,8 +132,8 @@ def show_thresholds(task: Task, manifest: Manifest, result: ScreeningResult) -> 
             {
                 t("Finding"): label_name(task, label),
                 t("Highest score"): number(score),
-                t("Threshold"): number(point.threshold),
-                t("Called"): t("yes") if score >= point.threshold else t("no"),
+                t("Threshold"): number(point.cut_off),
+                t("Called"): t("yes") if point.calls(score) else t("no"),
                 t("Training data"): kinds[manifest.provenance.labels[label]],
                 t("Tested on real films"): t("yes") if is_tested_on_patients(manifest, label) else t("no"),
             }

@@ -32,13 +32,17 @@ def show_card(task: Task, manifest: Manifest) -> None:
             (t("Version"), t("Date"), t("Change")),
             [(c.version, c.date, literal(c.text)) for c in manifest.changelog],
         )
-    show_training(task, manifest)
+    if not manifest.provenance.is_brought:  # nobody here saw its epochs
+        show_training(task, manifest)
     heads: Sequence[str] = (t("Metric"), t("Value"), t("95 % interval"), "n", t("Data"), t("Note"))
     _show_table(t("Held-out results"), heads, [_metric(task, metric) for metric in manifest.metrics])
     heads = (t("Threshold"), t("Chosen for"), t("Chosen on"), t("Sensitivity"), t("Specificity"), "n", t("Measured on"))
     _show_table(t("Operating points"), heads, [_point(point) for point in manifest.operating_points])
     heads = (t("Data set"), t("Role"), t("Images"), t("Patients"), t("Licence"))
-    sets = [(d.name, d.role, str(d.n), str(d.patients), d.licence) for d in manifest.provenance.datasets]
+    sets = [
+        (literal(d.name), d.role, _or_open(d.n), _or_open(d.patients), literal(d.licence))
+        for d in manifest.provenance.datasets
+    ]
     _show_table(t("Data"), heads, sets)
 
 
@@ -89,11 +93,15 @@ def _making(manifest: Manifest) -> Rows:
     return [
         (t("Training data"), short_provenance(manifest)),
         (t("Command"), made.command),
-        (t("Seed"), str(made.seed)),
-        (t("Code revision"), made.code_revision),
+        (t("Seed"), _or_open(made.seed)),
+        (t("Code revision"), _or_open(made.code_revision)),
         (t("Date"), made.date),
         (t("Calibration"), calibration.method if calibration.method != "none" else t("none")),
     ]
+
+
+def _or_open(value: object | None) -> str:
+    return t("not reported") if value is None else str(value)
 
 
 def _metric(task: Task, metric: Metric) -> tuple[str, ...]:
@@ -106,10 +114,12 @@ def _metric(task: Task, metric: Metric) -> tuple[str, ...]:
 
 def _point(point: OperatingPoint) -> tuple[str, ...]:
     estimates = [
-        f"{number(e.value)} ({number(e.low)}–{number(e.high)})" for e in (point.sensitivity, point.specificity)
+        f"{number(e.value)} ({number(e.low)}–{number(e.high)})" if e else t("not measured")
+        for e in (point.sensitivity, point.specificity)
     ]
+    threshold = t("not measured") if point.threshold is None else number(point.threshold, 3)
     chosen_for = literal(t(point.chosen_for))  # names who adopted it, in words of that person
-    return (number(point.threshold, 3), chosen_for, point.chosen_on, *estimates, str(point.n), point.data)
+    return (threshold, chosen_for, point.chosen_on, *estimates, str(point.n), point.data)
 
 
 def _show_pairs(title: str, rows: Rows) -> None:

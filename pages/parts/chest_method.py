@@ -146,7 +146,7 @@ def _show_explaining() -> None:
 
 def _protocol(manifest: Manifest) -> list[tuple[str, str, str]]:
     side = manifest.input.size[0]
-    n = max((data.n for data in manifest.provenance.datasets if data.role == "training"), default=0)
+    n = max((data.n or 0 for data in manifest.provenance.datasets if data.role == "training"), default=0)
     return [
         (
             t("Images"),

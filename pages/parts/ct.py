@@ -20,6 +20,7 @@ from pages.parts.ct_method import show_method
 from pages.parts.grading import show_intervals
 from pages.parts.held_out import out_of_fold, report_of
 from pages.parts.task_page import show_task
+from pages.parts.unmeasured import no_operating_point
 from pages.parts.view import TaskView
 from pages.parts.words import t, translator
 
@@ -74,7 +75,9 @@ def show_next_step(result: ScreeningResult) -> None:
     """This grades HU: the measurement that counts is another one."""
     findings = result.prediction.findings if result.prediction else ()
     is_positive = any(finding.positive for finding in findings)
-    if is_positive:
+    if any(finding.positive is None for finding in findings):
+        advice = no_operating_point()
+    elif is_positive:
         advice = t("Low HU on a CT made for another reason is a reason to have a bone-density scan (DXA).")
     else:
         advice = t("Normal HU on one slice does not rule out osteoporosis.")

@@ -150,7 +150,7 @@ def _row(task: Task, own: LabelBoxes) -> tuple[str, ...]:
         _words(own.boxes.average_precision_50),
         _words(own.mean_box.average_precision_50),
         _words(own.boxes.presence_auroc),
-        number(own.point.threshold),
+        number(own.point.cut_off),
         _words(at.sensitivity if at else None),
         _words(at.specificity if at else None),
     )

@@ -69,12 +69,15 @@ def short_provenance(manifest: Manifest) -> str:
 
 
 def show_badge(manifest: Manifest, *, in_full: bool) -> None:
-    """Orange unless every label comes from patients.
+    """Orange unless every label comes from patients; grey where that was only stated.
 
     Args:
         manifest: Says what data made the model.
         in_full: The whole statement instead of two or three words.
     """
+    if not manifest.statement and manifest.provenance.is_brought:
+        st.badge(t("Trained on patients, as stated by those who brought it"), icon=":material/help:", color="gray")
+        return
     if not manifest.statement:
         st.badge(short_provenance(manifest), icon=":material/verified:", color="green")
         return

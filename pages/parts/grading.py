@@ -24,7 +24,7 @@ def show_grading(task: Task, manifest: Manifest) -> None:
     cases = graded(task.id, manifest)
     if cases is None:
         return
-    sha = manifest.provenance.evaluation_sha256
+    sha = manifest.provenance.held_out_sha256
     report = report_of(task.id, sha, "model", cases)
     ideal = report_of(task.id, sha, "ideal", cases) if cases.ideal else None
     st.caption(

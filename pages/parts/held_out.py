@@ -102,7 +102,7 @@ def _rows(table: pd.DataFrame, columns: list[str]) -> list[list[float]]:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _read(task_id: str, model: str, file: str, sha256: str) -> pd.DataFrame | None:
+def _read(task_id: str, model: str, file: str, sha256: str | None) -> pd.DataFrame | None:
     # Shared by all sessions: these are the model's own published results, read once for each version of them.
     path = registry.WEIGHTS / task_id / model / file
     return pd.read_csv(path) if path.is_file() else None

@@ -10,6 +10,7 @@ from pages.parts.hip_form import read_form, show_self_assessment
 from pages.parts.hip_method import show_method
 from pages.parts.settings import settings
 from pages.parts.task_page import show_task
+from pages.parts.unmeasured import no_operating_point
 from pages.parts.view import TaskView
 from pages.parts.words import t
 
@@ -32,7 +33,9 @@ def show_next_step(result: ScreeningResult) -> None:
     findings = result.prediction.findings if result.prediction else ()
     form = read_form()
     lines = []
-    if any(finding.positive for finding in findings):
+    if any(finding.positive is None for finding in findings):
+        lines.append(no_operating_point())
+    elif any(finding.positive for finding in findings):
         lines.append(t("A score above the operating point is a reason to have a bone-density scan (DXA)."))
     else:
         lines.append(t("A score below the operating point does not rule out osteoporosis."))

@@ -165,6 +165,8 @@ def _show_dxa(screened: ScreeningResult | None) -> None:
             screened.prediction.findings if screened and screened.gate.shows_score and screened.prediction else ()
         )
         for finding in findings:
+            if finding.positive is None:
+                continue
             agrees = finding.positive == (reference == "osteoporosis")
             side = {"L": t("Left hip"), "R": t("Right hip")}.get(finding.laterality or "", t("Image"))
             if agrees:

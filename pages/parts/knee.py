@@ -15,6 +15,7 @@ from pages.parts.knee_method import show_method
 from pages.parts.picture import region_sheet
 from pages.parts.settings import settings
 from pages.parts.task_page import show_task
+from pages.parts.unmeasured import no_operating_point
 from pages.parts.view import TaskView
 from pages.parts.viewer import read_look
 from pages.parts.words import t
@@ -45,7 +46,9 @@ def show_next_step(result: ScreeningResult) -> None:
     """A grade is a reason to look, not a diagnosis."""
     findings = result.prediction.findings if result.prediction else ()
     is_positive = any(finding.positive for finding in findings)
-    if is_positive:
+    if any(finding.positive is None for finding in findings):
+        advice = no_operating_point()
+    elif is_positive:
         advice = t("Raised uptake of a knee is a reason to examine it and to look at a radiograph.")
     else:
         advice = t("Low uptake does not rule out arthritis: uptake shows bone turnover, not cartilage.")

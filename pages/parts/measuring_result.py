@@ -104,7 +104,8 @@ def _cards(evaluation: Evaluation, manifest: Manifest, asked: Sequence[Question]
 def _points(cards: Mapping[str, Mapping[str, float]], label: str, chosen: Chosen) -> dict[str, dict[str, object]]:
     """Origin and threshold of every question: what is set for the one on show, the card's for the others."""
     found: dict[str, dict[str, object]] = {
-        name: {"origin": "model", "threshold": next(iter(card.values()))} for name, card in cards.items()
+        name: {"origin": "model", "threshold": next(iter(card.values()))} if card else {"origin": "youden"}
+        for name, card in cards.items()
     }
     if chosen.threshold is None:
         found[label] = {"origin": "youden", "prevalence": chosen.prevalence}

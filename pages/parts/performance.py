@@ -23,12 +23,16 @@ from pages.parts.frame import grade_name, held_out_name
 from pages.parts.grading import show_grading
 from pages.parts.held_out import HeldOut, curve_of, held_out
 from pages.parts.segmenting import show_segmenting
+from pages.parts.unmeasured import show_unmeasured
 from pages.parts.view import TaskView
 from pages.parts.words import t, translator
 
 
 def show_performance(view: TaskView, task: Task, manifest: Manifest) -> None:
     """Grades first where labels are grades; then threshold and prevalence, and everything that follows them."""
+    if manifest.provenance.is_brought:
+        show_unmeasured()
+        return
     if task.kind == "segmenter":
         show_segmenting(task, manifest)
         return
@@ -45,7 +49,7 @@ def show_performance(view: TaskView, task: Task, manifest: Manifest) -> None:
         return
     _show_cases(manifest, cases)
     point = _show_threshold(task.id, manifest, label, cases)
-    curve = curve_of(task.id, manifest.provenance.evaluation_sha256, label, cases)
+    curve = curve_of(task.id, manifest.provenance.held_out_sha256, label, cases)
     words, dark = translator(), is_dark()
     left, right = st.columns(2, gap="medium")
     with left:
@@ -95,7 +99,7 @@ def _show_cases(manifest: Manifest, cases: HeldOut) -> None:
 
 def _show_threshold(task_id: str, manifest: Manifest, label: str, cases: HeldOut) -> OperatingPointMetrics:
     """The slider starts at the model's own operating point; the prevalence at that of the cases."""
-    own = next(point for point in manifest.operating_points if point.label == label).threshold
+    own = next(point for point in manifest.operating_points if point.label == label).cut_off
     share = cases.n_positive / len(cases.y_true)
     with st.container(border=True):
         left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")

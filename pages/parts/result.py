@@ -23,6 +23,7 @@ from pages.parts.held_out import held_out, share_at_or_above
 from pages.parts.masks import show_found, show_mask_downloads
 from pages.parts.picture import overlay_to_save
 from pages.parts.road import Choices
+from pages.parts.unmeasured import show_measure_it
 from pages.parts.view import TaskView
 from pages.parts.viewer import read_look
 from pages.parts.words import percent, t, translator
@@ -68,7 +69,10 @@ def _show_answer(
         _show_estimate(columns[0], t("Sensitivity"), point.sensitivity)
         _show_estimate(columns[1], t("Specificity"), point.specificity)
         columns[2].metric(t("Time"), f"{total_ms:.0f} ms", help=t("From the file to the explanation."))
-        st.caption(_about_point(task, manifest, point))
+        if point.sensitivity is None:
+            show_measure_it(task.id, point)
+        else:
+            st.caption(_about_point(task, manifest, point))
 
 
 def _about_point(task: Task, manifest: Manifest, point: OperatingPoint) -> str:
@@ -96,16 +100,26 @@ def _about_point(task: Task, manifest: Manifest, point: OperatingPoint) -> str:
 
 def _show_headline(task: Task, finding: Finding, *, is_only: bool) -> None:
     """The grade where there is one, else the side of the operating point."""
-    words = t("Above the operating point") if finding.positive else t("Below the operating point")
+    words = {
+        True: t("Above the operating point"),
+        False: t("Below the operating point"),
+        None: t("Score {score}", score=score_words(finding.probability)),
+    }[finding.positive]
     if finding.grade is not None:
         words = t(task.labels[finding.grade].name)
-    icon = ":red[:material/error:]" if finding.positive else ":green[:material/check_circle:]"
+    icon = {
+        True: ":red[:material/error:]",
+        False: ":green[:material/check_circle:]",
+        None: ":gray[:material/speed:]",
+    }[finding.positive]
     side = {"L": t("Left"), "R": t("Right")}.get(finding.laterality or "", "")
     title = words if is_only or not side else f"{side}: {words}"
     st.markdown(f"{'###' if is_only else '####'} {icon} {title}")
 
 
 def _show_score_bar(task_id: str, finding: Finding, point: OperatingPoint, index: int) -> None:
+    if point.threshold is None or point.threshold_low is None or point.threshold_high is None:
+        return  # the two ends of the bar are sides of a threshold
     band = Interval(point.threshold, point.threshold_low, point.threshold_high)
     numbers = (finding.probability, point.threshold, band, translator())
     show_chart(
@@ -127,6 +141,8 @@ def _meaning(task: Task, manifest: Manifest, finding: Finding) -> str:
     score, grade = score_words(finding.probability), grade_name(task, finding.label)
     if finding.grade is None:
         words = t("Score {score}.", score=score)
+    elif finding.positive is None:
+        words = t("Score for {grade}: {score}.", grade=grade, score=score)
     elif finding.positive:
         words = t("Score for {grade}: {score}, at or above the operating point.", grade=grade, score=score)
     else:
@@ -149,7 +165,10 @@ def _meaning(task: Task, manifest: Manifest, finding: Finding) -> str:
     )
 
 
-def _show_estimate(place: DeltaGenerator, name: str, estimate: Estimate) -> None:
+def _show_estimate(place: DeltaGenerator, name: str, estimate: Estimate | None) -> None:
+    if estimate is None:
+        place.metric(name, "–", t("not measured"), delta_color="off", delta_arrow="off")
+        return
     interval = f"{number(estimate.low)}–{number(estimate.high)}"
     place.metric(name, number(estimate.value), interval, delta_color="off", delta_arrow="off")
 

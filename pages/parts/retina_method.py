@@ -166,7 +166,7 @@ def _show_measures() -> None:
 
 
 def _protocol(manifest: Manifest, side: int) -> list[tuple[str, str, str]]:
-    n = sum(data.n for data in manifest.provenance.datasets if data.role in ("training", "validation"))
+    n = sum(data.n or 0 for data in manifest.provenance.datasets if data.role in ("training", "validation"))
     return [
         (
             t("Images"),

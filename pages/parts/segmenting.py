@@ -105,7 +105,7 @@ def _show_figures(task: Task, reports: MaskReports) -> None:
 def _show_table(task: Task, reports: MaskReports) -> None:
     st.markdown(f"**{t('At the operating point')}**")
     rows = [
-        (t("Threshold"), [number(own.point.threshold, 3) for own in reports.labels]),
+        (t("Threshold"), [number(own.point.cut_off, 3) for own in reports.labels]),
         *(
             (name, [_words(getattr(own.at_point.at_threshold, field), digits) for own in reports.labels])
             for name, field, digits in (

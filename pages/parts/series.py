@@ -65,7 +65,11 @@ def show_patient(task: Task, manifest: Manifest, patient: PatientResult) -> None
             st.info(t("Confirm the checks above first: they hold for all chosen slices."), icon=":material/info:")
             return
         finding = patient.finding
-        words = t("at or above the operating point") if finding.positive else t("below the operating point")
+        words = {
+            True: t("at or above the operating point"),
+            False: t("below the operating point"),
+            None: t("no operating point measured yet"),
+        }[finding.positive]
         grade = t(task.labels[finding.grade or 0].name)
         st.markdown(
             f"#### {grade}  \n"

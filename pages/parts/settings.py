@@ -32,6 +32,7 @@ class Settings:
         training_store: Where trainings keep their checkpoints.
         curation_root: Folder whose subfolders hold files to curate, for the curation page; None offers no folders.
         curation_store: Where curations are kept while they run and for a day after.
+        takes_weights: Whether the training page takes weights that were trained elsewhere.
         knee_information: One line a grade of the knee page, by its id; a missing one leaves ours.
     """
 
@@ -46,6 +47,7 @@ class Settings:
     review_store: Path = _REVIEWS
     curation_root: Path | None = None
     curation_store: Path = _CURATIONS
+    takes_weights: bool = True
     knee_information: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -70,6 +72,7 @@ def settings(file: Path = _FILE) -> Settings:
         review_store=_folder(os.environ.get("FIVEFOLD_REVIEWS") or review.get("store")) or _REVIEWS,
         curation_root=_folder(curation.get("root")),
         curation_store=_folder(curation.get("store")) or _CURATIONS,
+        takes_weights=training.get("own_weights", True) is True,
         knee_information=lines,
     )
 

@@ -9,6 +9,7 @@ from core.errors import MESSAGES, BusyError, ScreeningError
 from core.services.trainings import Training, Trainings
 from pages.parts.errors import show_error
 from pages.parts.menu import show_link
+from pages.parts.own_weights import show_own_weights
 from pages.parts.settings import settings
 from pages.parts.teaching_new import show_new
 from pages.parts.training import show_history
@@ -35,6 +36,8 @@ def show_teaching() -> None:
         if training is not None:
             st.query_params[ADDRESS] = training.token
             _start(store, training)
+        if settings().takes_weights:
+            show_own_weights()
         return
     _show_plan(training)
     stage = store.stage(training)

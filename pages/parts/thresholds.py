@@ -35,9 +35,9 @@ def show_sliders(task: Task, published: Manifest) -> None:
                 columns = st.columns(2, gap="medium")
             columns[place % 2].slider(
                 label_name(task, point.label),
-                min(FLOOR, point.threshold),
-                max(_HIGHEST, point.threshold),
-                point.threshold,
+                min(FLOOR, point.cut_off),
+                max(_HIGHEST, point.cut_off),
+                point.cut_off,
                 _STEP,
                 key=_key(published, point.label),
                 persist_state="session",

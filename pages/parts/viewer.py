@@ -58,7 +58,7 @@ def _alt(task: Task, result: ScreeningResult) -> str:
     if not result.gate.shows_score:
         return t("The image. No overlay is shown yet.")
     if task.kind == "detector":
-        n = sum(finding.positive for finding in result.prediction.findings) if result.prediction else 0
+        n = sum(bool(finding.positive) for finding in result.prediction.findings) if result.prediction else 0
         return t("The image with its boxes, and the same with the explanation of one. Boxes: {n}.", n=n)
     return t(
         "The image, and the same image with the explanation. The frame marks: {region}.", region=t(task.region_name)
@@ -178,7 +178,8 @@ def _point_names(task: Task, manifest: Manifest) -> dict[str, str]:
     names = {}
     for point in manifest.operating_points:
         question = [grade_name(task, point.label)] if task.kind == "grader" else []
-        names[point.id] = " · ".join([f"{point.threshold:.2f}", *question, literal(t(point.chosen_for))])
+        threshold = [] if point.threshold is None else [f"{point.threshold:.2f}"]
+        names[point.id] = " · ".join([*threshold, *question, literal(t(point.chosen_for))])
     return names
 
 

@@ -27,7 +27,7 @@ def decode(
         Findings, and for every label the measure presence_LABEL: the highest score of its boxes, 0 without any.
     """
     (region,) = regions
-    thresholds = [point.threshold if point.label == name else _threshold(manifest, name) for name in manifest.labels]
+    thresholds = [point.cut_off if point.label == name else _threshold(manifest, name) for name in manifest.labels]
     rows = output[0][output[0, :, 5] > 0].astype(np.float64)
     height, width = study.frame.pixels.shape[:2]
     boxes = np.clip(to_frame(rows[:, :4], region.box_xyxy), 0, (width, height, width, height))
@@ -49,4 +49,4 @@ def decode(
 
 def _threshold(manifest: Manifest, label: str) -> float:
     """Of the first operating point of a label."""
-    return next(point.threshold for point in manifest.operating_points if point.label == label)
+    return next(point.cut_off for point in manifest.operating_points if point.label == label)

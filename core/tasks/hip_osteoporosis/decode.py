@@ -30,7 +30,7 @@ def decode(
             Finding(
                 label=manifest.labels[0],
                 probability=float(probability),
-                positive=bool(probability >= point.threshold),
+                positive=point.calls(float(probability)),
                 laterality=region.laterality,
                 box_xyxy=region.box_xyxy,
             )

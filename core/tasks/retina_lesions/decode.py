@@ -44,7 +44,7 @@ def decode(
     findings, shares = [], {}
     for name, scores in zip(manifest.labels, maps, strict=True):
         own = point if point.label == name else next(p for p in manifest.operating_points if p.label == name)
-        called, pieces = called_pieces(scores >= own.threshold, MIN_AREA_PX)
+        called, pieces = called_pieces(scores >= own.cut_off, MIN_AREA_PX)
         lesions = tuple(_lesions(scores, pieces, region.box_xyxy))
         shares[f"area_share_{name}"] = (float(called.sum() / max(1, inside.sum())),)
         findings.append(
