@@ -25,6 +25,7 @@ STATEMENTS: dict[str, str] = {
 
 AUXILIARY = "auxiliary.json"
 SHIPPED, LOCAL = "manifest.json", "local.json"
+ADOPTED = "local_"  # ids of operating points that this installation adopted begin so
 NEVER = 1.0  # a threshold of a finding that is not called: no score reaches it
 EVALUATIONS = ("evaluation_hist.npz", "evaluation_boxes.csv", "evaluation.csv")
 """The file behind `evaluation_sha256`: a folder has one of them, by the kind of its answers."""

@@ -24,7 +24,11 @@ from core.training.card import model_card
 from core.training.weights_folder import EVALUATIONS
 
 WEIGHTS = registry.WEIGHTS
-MODELS = sorted(path.parent for path in WEIGHTS.glob("*/*/manifest.json"))
+MODELS = sorted(
+    path.parent
+    for path in WEIGHTS.glob("*/*/manifest.json")
+    if json.loads(path.read_text(encoding="utf-8"))["provenance"]["training_cases_sha256"]  # else brought by somebody
+)
 NAMES = [path.relative_to(WEIGHTS).as_posix() for path in MODELS]
 MAX_FILE_BYTES, MAX_ALL_BYTES = 60 * 10**6, 150 * 10**6
 

@@ -217,7 +217,7 @@ def test_an_installation_may_forbid_own_weights(
     assert not any(own.key == "own.add" for own in app.button)
 
 
-@pytest.mark.parametrize("task_id", ["hip_osteoporosis", "ct_osteoporosis", KNEE, "chest_lesions", "retina_lesions"])
+@pytest.mark.parametrize("task_id", [KNEE, "chest_lesions"])
 def test_a_task_page_shows_a_brought_model_without_an_operating_point(
     task_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from core.evaluation.questions import Question
 from core.evaluation.scores import measure_point
 from core.io.weights_file import write_atomically
 from core.manifest import (
+    ADOPTED,
     LOCAL,
     Change,
     Estimate,
@@ -49,7 +50,7 @@ def adopt_point(folder: Path, question: Question, threshold: float, by: str, dat
     if local is not None and local.weights_sha256 != shipped.weights.sha256:
         local = None  # of earlier weights: a threshold belongs to one sha256
     number = len(local.changes) + 1 if local else 1
-    point = _measured(question, threshold, f"local_{number}", by, data_sha256)
+    point = _measured(question, threshold, f"{ADOPTED}{number}", by, data_sha256)
     words = f"Operating point {point.id} ({point.label}, {threshold:.6g}) adopted by {by} on {point.chosen_on}."
     change = Change(version=f"{shipped.version}+local.{number}", date=f"{datetime.now(UTC):%Y-%m-%d}", text=words)
     added = LocalChanges(

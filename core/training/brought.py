@@ -134,9 +134,10 @@ def _fit(tensors: tensor_file.Tensors, nest: str, stated: Stated, tell: Tell) ->
     names, taken, added = mapped_names(list(tensors), list(own))
     if nest:
         tell(Line("note", mark("The tensors were taken from the entry {name}"), {"name": nest}))
-    if taken or added:
-        values: dict[str, str | int] = {"old": taken or "–", "new": added or "–"}
-        tell(Line("note", mark("Every parameter name was changed at its beginning: {old} to {new}"), values))
+    if taken:
+        tell(Line("note", mark("Taken off the beginning of every parameter name: {text}"), {"text": taken}))
+    if added:
+        tell(Line("note", mark("Put before every parameter name: {text}"), {"text": added}))
     given = {names[name]: value for name, value in tensors.items()}
     shapes = [
         f"{name} is {tuple(given[name].shape)}, wanted {tuple(value.shape)}"
@@ -249,8 +250,8 @@ def _run(model: Model, tell: Tell) -> dict[str, list[float]]:
     n_outputs = network.scores(torch.from_numpy(output)).shape[1]
     if n_outputs != len(manifest.labels):
         raise WeightsError(f"{n_outputs} outputs for {len(manifest.labels)} labels")
-    labels: dict[str, str | int] = {"n": n_outputs, "labels": ", ".join(manifest.labels)}
-    tell(Line("passed", mark("An empty image gives {n} finite scores, one a label: {labels}"), labels))
+    labels = {"labels": ", ".join(manifest.labels)}
+    tell(Line("passed", mark("An empty image gives finite scores, one a label: {labels}"), labels))
     study = phantom.make_sample(next(iter(phantom.SAMPLES))).study()
     regions = registry.part(manifest.task, "locate").locate(study, None)
     prepared = registry.part(manifest.task, "prepare").prepare(study, regions, manifest).shape[1:]

@@ -139,7 +139,7 @@ def _ask_limits(task: Task) -> dict[str, Any]:
     spec = declared["input"]
     st.caption(
         t(
-            "Fixed by the task: {modality}, {channels} channels, {low} to {high} ({unit}), the window and all other steps. "
+            "Fixed by the task: {modality}, channels: {channels}, {low} to {high} ({unit}), the window and all other steps. "
             "Weights that need others need a task of their own.",
             modality=", ".join(spec["modality"]),
             channels=spec["channels"],

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.figures.grades import class_probabilities_alt, class_probabilities_figure
 from core.figures.scores import score_bar_alt, score_bar_figure
 from core.figures.style import number, score_words
-from core.manifest import Estimate, Manifest, OperatingPoint
+from core.manifest import ADOPTED, Estimate, Manifest, OperatingPoint
 from core.metrics.proportions import Interval
 from core.records import Finding, ScreeningResult
 from core.reports.result_json import to_json
@@ -76,7 +76,8 @@ def _show_answer(
 
 
 def _about_point(task: Task, manifest: Manifest, point: OperatingPoint) -> str:
-    cases = {"cases": held_out_name(manifest), "n": point.n}
+    is_adopted = point.id.startswith(ADOPTED)
+    cases = {"cases": t("the cases it was adopted on") if is_adopted else held_out_name(manifest), "n": point.n}
     if task.kind == "segmenter":
         return t(
             "Sensitivity and specificity of single pixels for {label} at its operating point: {cases}, n = {n}.",
