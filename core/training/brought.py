@@ -39,7 +39,7 @@ from core.training.golden import FILE as GOLDEN
 from core.training.golden import golden_outputs
 from core.training.parameter_names import mapped_names
 from core.training.publish import auxiliaries
-from core.training.stated import Line, Stated
+from core.training.stated import UNKNOWN_CASES, Line, Stated
 from core.training.weights_folder import Dtype, weights_file, write_folder
 
 VERSION = "1.0.0"
@@ -49,7 +49,7 @@ LIMITATIONS = (
     mark(
         "Brought from outside: its data, licence and training are as stated by those who added it; nothing of that was checked."
     ),
-    mark("Which images these weights were trained on is not known here, so no result of them can be called held-out."),
+    UNKNOWN_CASES,
 )
 Tell = Callable[[Line], None]
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from core import registry
 from core.errors import UsageError
+from core.i18n import mark
 from core.provenance import DataKind
 
 MOST_LETTERS = 200  # of a stated name or licence
@@ -15,6 +16,9 @@ TRAINED_ON: dict[str, DataKind] = {
     "patients": "real images, real labels",
 }
 """Words of the command line for what a network saw."""
+UNKNOWN_CASES = mark(
+    "Which images these weights were trained on is not known here, so no result of them can be called held-out."
+)
 WITH_PLACES = ("detector", "segmenter")  # kinds of tasks that draw nothing without a threshold
 
 

@@ -18,6 +18,7 @@ from core.manifest import Manifest, file_sha256
 from core.metrics.grading import GradingReport
 from core.services.evaluations import CHECK, METRICS, TRUTH, Evaluation
 from core.task import Task
+from core.training.stated import UNKNOWN_CASES
 from pages.parts.case_filter import CaseFilter
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.errors import show_error
@@ -152,6 +153,8 @@ def _show_head(task: Task, manifest: Manifest, measured: Measured) -> None:
         facts += [t("{n} cases", n=f"{found['n']:,}"), t("{n} patients", n=f"{found['n_subjects']:,}")]
         st.caption(" · ".join(facts), width="content")
         show_badge(manifest, in_full=True)
+    if manifest.provenance.is_brought:
+        st.warning(t(UNKNOWN_CASES), icon=":material/help:")
     if found["weights_sha256"] != manifest.weights.sha256:
         st.warning(t("Other weights were installed since: these results are of the earlier ones."))
 
