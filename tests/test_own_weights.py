@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save
 
 from core import registry
-from core.cli.main import main
+from core.cli.main import main, parser
+from core.cli.weights import _stated
 from core.engine.loader import load_model
 from core.errors import BusyError, ScreeningError, UsageError, WeightsError
 from core.evaluation.adopt import adopt_point
@@ -396,6 +397,12 @@ def test_a_check_that_takes_too_long_is_ended_and_a_second_one_waits(root: Path,
     assert not list(root.rglob("*"))
     with own_weights._ONE, pytest.raises(BusyError):
         own_weights.add(saved(tensors), STATED)
+
+
+def test_what_is_stated_arrives_at_the_command_as_it_is() -> None:
+    stated = replace(STATED, options={"loss": "Dice", "final_relu": True, "width": 4}, by="--help", n=3, size=64)
+    options = parser().parse_args([*own_weights.arguments(stated), "--file=x"])
+    assert _stated(options) == stated
 
 
 def test_a_shipped_model_is_not_removed(root: Path) -> None:

@@ -106,10 +106,15 @@ def arguments(stated: Stated) -> list[str]:
     if stated.thresholds:
         given += ["--threshold", *(f"{label}={value}" for label, value in stated.thresholds.items())]
     if stated.options:
-        given += ["--options", *(f"{name}={str(value).lower()}" for name, value in stated.options.items())]
+        given += ["--options", *(f"{name}={_word(value)}" for name, value in stated.options.items())]
     if stated.ages:
         given += ["--ages", *map(str, stated.ages)]
     return ["weights", "add", stated.task, *given]
+
+
+def _word(value: str | int | float | bool) -> str:
+    """An option's value as `read_options` reads it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def brought(task_id: str) -> list[Manifest]:
