@@ -21,9 +21,9 @@ from core import registry
 from core.errors import UsageError
 from core.experiments import run
 from core.experiments.catalogue import EXPERIMENTS, experiment
+from core.experiments.chest import ONE_STAGE
 from core.experiments.copies import with_copies
 from core.experiments.declaration import Arm, Experiment, Published, Size
-from core.experiments.detectors import ONE_STAGE
 from core.experiments.detectors import Network as Detectors
 from core.experiments.inputs import learner
 from core.experiments.measures import measured, of_boxes, of_grades, of_pixels
@@ -43,7 +43,7 @@ from core.training.pack import Pack
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = sorted(path.parent for path in (ROOT / "results").glob("*/summary.json"))
-FILES = {"runs.csv", "curves.csv", "summary.json", "command.txt", "environment.json"}
+FILES = {"runs.csv", "curves.csv", "unseen.csv", "summary.json", "command.txt", "environment.json"}
 
 
 @pytest.fixture(autouse=True)
@@ -69,14 +69,15 @@ def test_a_declaration_is_sound(declared: Experiment) -> None:
     known = {field.name for field in fields(Recipe)} - {"seed"}
     for is_fast in (True, False):
         made = [
-            (Recipe(**declared.recipe_of(arm, is_fast=is_fast)), arm.augmented, arm.protocols)
+            (Recipe(**declared.recipe_of(arm, is_fast=is_fast)), arm.augmented, arm.protocols, arm.cases)
             for arm in declared.arms_of(is_fast=is_fast)
         ]
         assert all(set(declared.recipe_of(arm, is_fast=is_fast)) <= known for arm in declared.arms)
         assert all(a != b for i, a in enumerate(made) for b in made[:i]), "two arms that train alike"
     assert declared.fast.n_training < declared.size.n_training
     assert set(declared.fast.folds) <= set(declared.size.folds) <= set(range(FOLDS))
-    assert hasattr(registry.part(declared.task, "data"), declared.cases)
+    for cases in {declared.cases, *(arm.cases for arm in declared.arms if arm.cases)}:
+        assert hasattr(registry.part(declared.task, "data"), cases)
 
 
 @pytest.mark.parametrize("declared", EXPERIMENTS.values(), ids=EXPERIMENTS)
@@ -93,6 +94,7 @@ def test_every_arm_can_be_built(declared: Experiment) -> None:
 # What METHODS of the reference systems print; arms in order.
 PUBLISHED = {
     "ct_ablation": [64.00, 68.44, 74.00, 77.11, 63.89, 66.67],
+    "ct_maps": [68.44, 77.11],
     "ct_alpha": [74.00, 73.00, 74.22, 73.56, 71.22, 77.11],
     "ct_networks": [66.67, 68.44, 69.22, 68.77, 72.11, 55.67, 77.11],
     "hip_stages": [73, None, None, 0.9167],
@@ -102,6 +104,7 @@ PUBLISHED = {
     "retina_splits": [None],
     "retina_training": [None] * 10,
     "chest_detectors": [None] * 3,
+    "chest_bones": [None] * 2,
     "knee_layers": [None] * 3,
     "knee_optimizers": [None] * 4,
     "knee_training": [None] * 8,
@@ -267,7 +270,7 @@ def test_each_network_of_a_pair_is_measured_alone_too() -> None:
 
     pack = replace(graded_pack(9), images=(np.arange(9) % 3).astype(np.uint8)[:, None, None])
     learn = SimpleNamespace(plain=lambda stored: stored.flatten(1))
-    figures = measured(Pair(), ct_scores, learn, pack, pack.folds >= 0)
+    figures = measured(Pair(), ct_scores, learn, pack, pack.folds >= 0).figures
     assert (figures["accuracy"], figures["s_accuracy"], figures["t_accuracy"]) == (1, 1, pytest.approx(1 / 3))
     assert [figures[f"t_recall_{grade}"] for grade in range(3)] == [0, 0, 1]
 
@@ -533,7 +536,8 @@ def test_a_committed_summary_follows_from_its_runs(folder: Path) -> None:
     declared = experiment(summary["experiment"])
     assert folder.name.startswith(declared.id)
     assert summarise(rows, declared, is_fast=summary["fast"], data=summary["data"]) == summary
-    assert {path.name for path in folder.iterdir()} == FILES
+    more = {"maps.npz"} if declared.explains and summary["data"] == "phantoms" else set()
+    assert {path.name for path in folder.iterdir()} in (FILES | more, FILES - {"unseen.csv"}), "run again"
     runs = {(one["arm"], one["protocol"], one["seed"], one["fold"]) for one in rows}
     planned = Plan(declared, summary["fast"], summary["n_seeds"], "", folder, folder)
     assert runs == {(one.arm.name, one.protocol, str(one.seed), str(one.fold)) for one in planned.runs()}

@@ -18,6 +18,7 @@ RECIPE = {
 SIZE = Size(n_training=4500, n_test=900, changes={"pretrained": True})
 FAST = Size(n_training=180, n_test=120, seeds=2, changes={"epochs": 8, "batch": 16}, side=32)
 FAST_NETWORKS = Size(n_training=180, n_test=120, seeds=1, changes={"epochs": 4, "batch": 16}, side=80)
+FAST_MAPS = Size(n_training=180, n_test=120, seeds=2, changes={"epochs": 5, "batch": 16})
 NOTES = (
     mark(
         "The reference measured once on 900 slices, which also may have chosen the epoch; patients are not mentioned."
@@ -55,6 +56,27 @@ EXPERIMENTS = (
         size=SIZE,
         fast=FAST,
         notes=NOTES,
+    ),
+    Experiment(
+        id="ct_maps",
+        task=TASK,
+        title=mark("CT: what one network and the pair look at"),
+        question=mark("Does the pair look at the vertebra where one network does not?"),
+        metric="accuracy",
+        recipe=RECIPE,
+        arms=(
+            Arm("one network, window t", _options(branches="t"), _percent(68.44, 2)),
+            Arm("pair, windows s and t", _options(dissimilarity=0.1), _percent(77.11, 2)),
+        ),
+        protocols=("by_patient",),
+        size=SIZE,
+        fast=FAST_MAPS,
+        notes=(
+            *NOTES,
+            mark("Grad-CAM of the true class at the last convolution layer; the input is the cut around the vertebra."),
+            mark("The reference shows three pictures and no number: the share inside the vertebral body is ours."),
+        ),
+        explains=True,
     ),
     Experiment(
         id="ct_alpha",

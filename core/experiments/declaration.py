@@ -38,6 +38,7 @@ class Arm:
         fast: Further changes at the fast size; None = too slow for it, at the full size alone.
         augmented: Whether training images are changed at random.
         protocols: Those it is run under where not under all of the experiment.
+        cases: What makes its phantoms where not the experiment's: other pictures of the same patients.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Arm:
     fast: Changes | None = field(default_factory=dict)
     augmented: bool = True
     protocols: tuple[str, ...] = ()
+    cases: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Experiment:
         cases: Function of the task's data module that makes phantoms.
         network: Module of the network where it is not the task's.
         measures_training: Whether the final network is measured on its training cases too.
+        explains: Whether maps of the networks on the unseen phantoms are measured and kept, see `maps`.
         curve: What the reference prints of every epoch, by name of our column.
     """
 
@@ -104,6 +107,7 @@ class Experiment:
     cases: str = "phantom_cases"
     network: str = ""
     measures_training: bool = False
+    explains: bool = False
     curve: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def arm(self, name: str) -> Arm:

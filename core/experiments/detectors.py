@@ -13,8 +13,8 @@ from torchvision.models.detection.backbone_utils import mobilenet_backbone
 from core import registry
 from core.engine.networks.detector import ANCHORS_PER_SIDE, ASPECT_RATIOS, build_detector
 from core.errors import UsageError
+from core.experiments.chest import ONE_STAGE
 
-ONE_STAGE = "retinanet_mobilenet_v3_large"
 N_DETECTIONS = 100  # of an image
 
 

@@ -66,9 +66,16 @@ EXPERIMENTS = (
             Arm("DenseNet121", {"architecture": "densenet121"}, _accuracy(68)),
             Arm("VGG16", {"architecture": "vgg16"}, _accuracy(65), fast=None),
         ),
-        protocols=("by_patient",),
+        protocols=("copies", "by_patient"),
         size=replace(SIZE, folds=(0, 1, 2, 3, 4)),
-        fast=Size(n_training=100, n_test=84, seeds=1, changes={"epochs": 3, "step": 2}, side=64, folds=(0, 1, 2, 3, 4)),
+        fast=Size(
+            n_training=100,
+            n_test=84,
+            seeds=1,
+            changes={"epochs": 3, "step": 2, "batch": 10},
+            side=64,
+            folds=(0, 1, 2, 3, 4),
+        ),
         notes=NOTES,
     ),
     Experiment(

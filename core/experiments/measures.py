@@ -1,6 +1,7 @@
-"""What a fitted network answers on some cases, as columns of runs.csv."""
+"""What a fitted network answers on some cases, as columns of runs.csv, and how good each answer is."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,25 @@ Figures = dict[str, float | int | None]
 CALLED = 0.5  # from here on a pixel counts as a lesion
 
 
-def measured(network: torch.nn.Module, scores: Any, learn: Any, pack: Pack, mask: NDArray[np.bool_]) -> Figures:
+@dataclass(frozen=True)
+class Measured:
     """Figures of some cases; none where an answer is not finite.
+
+    Attributes:
+        figures: Over all cases.
+        marks: Of each case in order, [0, 1]: right or wrong, Dice of the lesions, or AP50 of the boxes; None where the case
+            has none. Empty where there are no figures.
+    """
+
+    figures: Figures
+    marks: list[float | None]
+
+
+NOTHING = Measured({}, [])
+
+
+def measured(network: torch.nn.Module, scores: Any, learn: Any, pack: Pack, mask: NDArray[np.bool_]) -> Measured:
+    """Figures of some cases, and of each of them.
 
     Args:
         network: With the weights of the kept epoch.
@@ -40,16 +58,26 @@ def measured(network: torch.nn.Module, scores: Any, learn: Any, pack: Pack, mask
         return _of_masks(network, scores, learn, pack, mask)
     outputs = predict(network, learn, torch.from_numpy(pack.images[mask]))
     if not outputs.isfinite().all():
-        return {}
+        return NOTHING
     if pack.has_boxes:
-        return of_boxes(outputs.numpy(), pack.boxes_of(mask))
+        detected, reference = outputs.numpy(), pack.boxes_of(mask)
+        own = [of_boxes(detected[[place]], [boxes]).get("ap50") for place, boxes in enumerate(reference)]
+        return Measured(of_boxes(detected, reference), own)
     targets = pack.targets[mask].astype(np.int64)
-    figures = of_grades(targets, scores(outputs).numpy().astype(np.float64))
+    probabilities = scores(outputs).numpy().astype(np.float64)
+    figures = of_grades(targets, probabilities)
     branches = list(getattr(network, "rows", ()))[1:]  # of a pair, what each network answers alone
     for place, name in enumerate(branches, start=1):
         alone = of_grades(targets, scores(outputs[:, [place]]).numpy().astype(np.float64))
         figures |= {f"{name}_{own}": value for own, value in alone.items() if own.startswith(("accuracy", "recall"))}
-    return figures
+    return Measured(figures, [float(right) for right in answered(probabilities) == targets])
+
+
+def answered(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The likeliest class of each case, (N,), from (N, 1) of class 1 or (N, C)."""
+    if probabilities.shape[1] == 1:
+        return (probabilities[:, 0] > 0.5).astype(np.int64)
+    return probabilities.argmax(axis=1)
 
 
 def of_grades(targets: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Figures:
@@ -61,7 +89,7 @@ def of_grades(targets: NDArray[np.int64], probabilities: NDArray[np.float64]) ->
     """
     binary = probabilities.shape[1] == 1
     answers = np.hstack([1 - probabilities, probabilities]) if binary else probabilities
-    predicted, n_classes = answers.argmax(axis=1), answers.shape[1]
+    predicted, n_classes = answered(probabilities), answers.shape[1]
     report = classification_report(targets, predicted, [str(grade) for grade in range(n_classes)])
     figures: Figures = {"k": int((predicted == targets).sum()), "n": len(targets), "accuracy": report.accuracy.value}
     for own in report.classes:
@@ -97,16 +125,17 @@ def of_boxes(detected: NDArray[np.float32], reference: list[NDArray[np.float32]]
     return {} if found is None else {"ap50": found[0], "ar": found[1]}
 
 
-def _of_masks(network: torch.nn.Module, scores: Any, learn: Any, pack: Pack, mask: NDArray[np.bool_]) -> Figures:
+def _of_masks(network: torch.nn.Module, scores: Any, learn: Any, pack: Pack, mask: NDArray[np.bool_]) -> Measured:
     histograms = []
     for place in np.flatnonzero(mask):
         output = predict(network, learn, torch.from_numpy(pack.images[place])[None])
         if not output.isfinite().all():
-            return {}
+            return NOTHING
         truth, inside = learn.truth(pack.label_maps[place])
         found = scores(output)[0].numpy()
         histograms.append([pixel_histogram(own, marked, inside) for own, marked in zip(found, truth, strict=True)])
-    return of_pixels(np.array(histograms))
+    counts = np.array(histograms)
+    return Measured(of_pixels(counts), [_number(of_pixels(own[None])["dice"]) for own in counts])
 
 
 def of_pixels(histograms: NDArray[np.int64]) -> Figures:
@@ -140,6 +169,10 @@ def of_pixels(histograms: NDArray[np.int64]) -> Figures:
         "n_empty": int((is_empty & has_lesion).sum()),
         "n_marked": int(has_lesion.sum()),
     }
+
+
+def _number(value: float | int | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

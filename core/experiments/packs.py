@@ -20,7 +20,9 @@ DATA_SEED = 1
 TEST_SHARE = 5  # of real patients, one in so many is unseen
 
 
-def load_pack(experiment: Experiment, folder: Path, *, is_fast: bool, data: Path | None = None) -> Pack:
+def load_pack(
+    experiment: Experiment, folder: Path, *, is_fast: bool, data: Path | None = None, cases: str = ""
+) -> Pack:
     """The cases of an experiment: phantoms, or real images with labels.
 
     Args:
@@ -28,7 +30,9 @@ def load_pack(experiment: Experiment, folder: Path, *, is_fast: bool, data: Path
         folder: Where prepared arrays are kept.
         is_fast: At which size.
         data: Folder of real images, as `python -m core evaluate` takes it; one patient in TEST_SHARE is held out.
+        cases: What makes the phantoms, "" = as the experiment says.
     """
+    experiment = replace(experiment, cases=cases or experiment.cases)
     size = experiment.sized(is_fast=is_fast)
     parts = (experiment.cases, size.n_training, size.n_test) if data is None else (name_of(data),)
     path = folder / f"{experiment.task}-{'-'.join(map(str, parts))}.npz"

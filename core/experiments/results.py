@@ -17,6 +17,7 @@ from core.i18n import mark
 
 ROOT = Path(__file__).resolve().parents[2] / "results"
 MEASURED, UNSEEN = "validation", "unseen"  # what the protocol measures on, and patients whom nobody trained on
+SIDES = ("train", "validation")  # of a column of curves.csv
 Verdict = Literal["held", "open", "not held"]
 
 
@@ -43,6 +44,7 @@ class Line:
         published: What the reference printed of the arm, whatever its protocol was.
         measured: On the cases that the protocol measures on; None where every run diverged.
         unseen: On patients whom no protocol trains on.
+        validation_loss: Of the kept epoch, mean over seeds and folds.
         seconds: Of one run.
         n_runs, n_diverged: Runs.
     """
@@ -52,6 +54,7 @@ class Line:
     published: Published | None
     measured: Cell | None
     unseen: Cell | None
+    validation_loss: float | None
     seconds: float | None
     n_runs: int
     n_diverged: int
@@ -100,6 +103,13 @@ class Results:
         """The protocol with nobody on both sides; where none was run, the last one."""
         return next((name for name in self.protocols if PROTOCOLS[name].is_careful), self.protocols[-1])
 
+    def epoch_columns(self) -> list[str]:
+        """What curves.csv holds of every epoch, without the side it was measured on: "loss" first."""
+        with (self.folder / "curves.csv").open(newline="", encoding="utf-8") as file:
+            header = next(csv.reader(file))
+        names = [name.removeprefix(f"{side}_") for name in header for side in SIDES if name.startswith(f"{side}_")]
+        return list(dict.fromkeys(["loss", *names]))
+
     def curves(self, protocol: str, column: str) -> dict[str, list[float | None]]:
         """Mean over seeds and folds of a column of curves.csv at every epoch, by arm."""
         found: dict[str, dict[int, list[float]]] = {}
@@ -146,13 +156,14 @@ def read_results(name: str, root: Path = ROOT) -> Results:
 
 def _line(entry: dict[str, Any], metric: str) -> Line:
     metrics, published = entry["metrics"], entry["published"]
-    seconds = _cell(metrics.get("seconds"))
+    seconds, loss = _cell(metrics.get("seconds")), _cell(metrics.get("validation_loss"))
     return Line(
         arm=entry["arm"],
         protocol=entry["protocol"],
         published=Published(**published) if published else None,
         measured=_cell(metrics.get(f"{MEASURED}_{metric}")),
         unseen=_cell(metrics.get(f"{UNSEEN}_{metric}")),
+        validation_loss=None if loss is None else loss.mean,
         seconds=None if seconds is None else seconds.mean,
         n_runs=entry["n_runs"],
         n_diverged=entry["n_diverged"],

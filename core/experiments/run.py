@@ -17,16 +17,19 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from core import registry
 from core.engine.device import choose_device
 from core.experiments.declaration import Arm, Experiment
 from core.experiments.inputs import learner
-from core.experiments.measures import measured, prefixed
+from core.experiments.maps import maps_of, pictures, save_maps
+from core.experiments.measures import NOTHING, measured, prefixed
 from core.experiments.packs import load_pack, name_of
+from core.experiments.pictures import MAPS
 from core.experiments.protocols import PROTOCOLS, TRAINING, VALIDATION, arranged
-from core.experiments.summary import DIVERGED, FINISHED, KEYS, OUTCOME, summarise
+from core.experiments.summary import DIVERGED, FINISHED, KEYS, OUTCOME, UNSEEN, run_name, summarise
 from core.io.journal import Journal
 from core.io.progress import Progress
 from core.io.tables import csv_bytes
@@ -36,6 +39,7 @@ from core.training.fit import Fitted, Recipe, fit_fold
 from core.training.pack import Pack
 
 JOURNAL = "finished.jsonl"
+FORM = 2  # of what the journal keeps of a run
 PHANTOMS, REAL = "phantoms", "real images"
 
 
@@ -51,7 +55,7 @@ class Run:
     @property
     def key(self) -> str:
         """Arm, protocol, seed and fold in words."""
-        return f"{self.arm.name} | {self.protocol} | seed {self.seed} | fold {self.fold}"
+        return run_name(self.arm.name, self.protocol, self.seed, self.fold)
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,11 @@ class Plan:
                     for fold in self.experiment.sized(is_fast=self.is_fast).folds:
                         yield Run(arm, protocol, seed, fold)
 
+    @property
+    def explains(self) -> bool:
+        """Whether maps are measured: only on phantoms, whose anatomy is known."""
+        return self.experiment.explains and self.data is None
+
     def recipe(self, run: Run) -> Recipe:
         """How a run trains."""
         return Recipe(**self.experiment.recipe_of(run.arm, is_fast=self.is_fast), seed=run.seed)
@@ -98,11 +107,11 @@ class Plan:
         own, size = self.experiment, self.experiment.sized(is_fast=self.is_fast)
         cases = {"cases": own.cases, "n_training": size.n_training, "n_test": size.n_test}
         facts = {"metric": own.metric, "network": own.network, "side": size.side, "data": self.name}
-        return {"experiment": own.id, **facts, **cases}
+        return {"form": FORM, "experiment": own.id, **facts, **cases}
 
     def key(self, run: Run) -> str:
         """Name of a run, which says how it trains: an arm that was declared anew is run anew."""
-        told = repr((self.recipe(run), run.arm.augmented)).encode()
+        told = repr((self.recipe(run), run.arm.augmented, run.arm.cases)).encode()
         return f"{run.key} | {sha256(told).hexdigest()[:12]}"
 
 
@@ -114,21 +123,33 @@ def run_experiment(plan: Plan, pack: Pack | None = None) -> Path:
         pack: Prepared arrays in place of the experiment's own.
 
     Returns:
-        The folder with runs.csv, curves.csv, summary.json, command.txt and environment.json.
+        The folder with runs.csv, curves.csv, unseen.csv, summary.json, command.txt and environment.json, and maps.npz of an
+        experiment that explains.
     """
     work = plan.work / plan.name
     work.mkdir(parents=True, exist_ok=True)
-    cases = pack or load_pack(plan.experiment, plan.work / "packs", is_fast=plan.is_fast, data=plan.data)
+    packs = {name: pack or _load(plan, name) for name in {arm.cases for arm in plan.experiment.arms}}
     journal, runs = Journal(work / JOURNAL, plan.about()), list(plan.runs())
     folder = plan.out / plan.name
     done: list[dict[str, Any]] = []
     with Progress(work, plan.experiment.id, len(runs), min(len(journal), len(runs))) as progress:
         for number, run in enumerate(runs, start=1):
             print(f"{number}/{len(runs)} {run.key}", file=sys.stderr, flush=True)
-            done.append(journal.once(plan.key(run), _computed(plan, run, cases, work / "fold")))
+            done.append(journal.once(plan.key(run), _computed(plan, run, packs[run.arm.cases], work / "fold")))
             progress.step(number)
-    _write(plan, done, folder)
+    first = packs[runs[0].arm.cases]
+    _write(plan, done, folder, first)
+    if plan.explains:
+        save_maps(
+            folder / MAPS,
+            pictures(first),
+            [(run, one["maps"]) for run, one in zip(runs, done, strict=True) if not run.seed],
+        )
     return folder
+
+
+def _load(plan: Plan, cases: str) -> Pack:
+    return load_pack(plan.experiment, plan.work / "packs", is_fast=plan.is_fast, data=plan.data, cases=cases)
 
 
 def _computed(plan: Plan, run: Run, pack: Pack, folder: Path) -> Callable[[], dict[str, Any]]:
@@ -153,7 +174,7 @@ def _run(plan: Plan, run: Run, pack: Pack, folder: Path | None) -> dict[str, Any
     """Train and measure.
 
     Returns:
-        "row" of runs.csv, and "curve", the history of every epoch.
+        "row" of runs.csv, "curve", the history of every epoch, "marks" of the unseen cases, and "maps" of some of them.
     """
     experiment, protocol = plan.experiment, PROTOCOLS[run.protocol]
     recipe, side = plan.recipe(run), experiment.sized(is_fast=plan.is_fast).side
@@ -171,9 +192,18 @@ def _run(plan: Plan, run: Run, pack: Pack, folder: Path | None) -> dict[str, Any
     figures: dict[str, Any] = {}
     for name, fold in parts.items():
         mask = cases.folds == fold
-        own = measured(network, task_network.scores, learn, cases, mask) if is_finite else {}
-        figures |= {f"{name}_cases": int(mask.sum())} | prefixed(name, own)
-    return {"row": _row(plan, run, fitted, figures), "curve": [_finite(epoch) for epoch in fitted.history]}
+        own = measured(network, task_network.scores, learn, cases, mask) if is_finite else NOTHING
+        figures |= {f"{name}_cases": int(mask.sum())} | prefixed(name, own.figures)
+    explained = maps_of(network, learn, cases, cases.folds == HELD_OUT) if plan.explains and is_finite else None
+    if explained is not None:
+        figures |= prefixed("unseen", explained.figures)
+    marks = [None if one is None else round(one, 4) for one in own.marks]  # of the last part, the unseen cases
+    return {
+        "row": _row(plan, run, fitted, figures),
+        "curve": [_finite(epoch) for epoch in fitted.history],
+        "marks": marks,
+        "maps": explained.examples if explained else {},
+    }
 
 
 def _row(plan: Plan, run: Run, fitted: Fitted, figures: dict[str, Any]) -> dict[str, Any]:
@@ -219,8 +249,20 @@ def as_text(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     return [{name: "" if row.get(name) is None else str(row[name]) for name in columns} for row in rows]
 
 
-def _write(plan: Plan, done: list[dict[str, Any]], folder: Path) -> None:
-    """The five files of results."""
+def _unseen(rows: list[dict[str, Any]], marks: list[list[float | None]], pack: Pack) -> bytes:
+    """One row an unseen case, numbered, with its patient, and what every run is worth on it; see `measures.Measured.marks`."""
+    _, patients = np.unique(pack.patients[pack.folds == HELD_OUT], return_inverse=True)
+    heads = [run_name(row["arm"], row["protocol"], row["seed"], row["fold"]) for row in rows]
+    columns = [own or [None] * len(patients) for own in marks]
+    cells = [["" if one[case] is None else f"{one[case]:g}" for one in columns] for case in range(len(patients))]
+    return csv_bytes(
+        ["case", "patient", *heads],
+        [[case + 1, int(patients[case]) + 1, *row] for case, row in enumerate(cells)],
+    )
+
+
+def _write(plan: Plan, done: list[dict[str, Any]], folder: Path, pack: Pack) -> None:
+    """The six files of results."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [one["row"] for one in done]
     curves = [
@@ -233,6 +275,7 @@ def _write(plan: Plan, done: list[dict[str, Any]], folder: Path) -> None:
     files = {
         "runs.csv": _table(rows),
         "curves.csv": _table(curves),
+        UNSEEN: _unseen(rows, [one["marks"] for one in done], pack),
         "summary.json": json.dumps(summary, indent=1).encode() + b"\n",
         "command.txt": plan.command.encode() + b"\n",
         "environment.json": json.dumps(_environment(plan, rows), indent=1).encode() + b"\n",

@@ -11,7 +11,13 @@ from core.experiments.declaration import Experiment
 Row = dict[str, str]
 KEYS = ("experiment", "arm", "protocol", "seed", "fold")
 OUTCOME, FINISHED, DIVERGED = "outcome", "finished", "diverged"
+UNSEEN = "unseen.csv"
 _DIGITS = 6
+
+
+def run_name(arm: str, protocol: str, seed: int | str, fold: int | str) -> str:
+    """A run in words: in the journal, and as a column of UNSEEN."""
+    return f"{arm} | {protocol} | seed {seed} | fold {fold}"
 
 
 def _spread(values: list[float]) -> dict[str, float | int | None]:

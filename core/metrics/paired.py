@@ -1,6 +1,6 @@
 """Two models on the same cases, each at its own threshold: McNemar's test and intervals of differences.
 
-DeLong's test of two AUROCs is in `delong`. Here as there every case is taken for another patient.
+DeLong's test of two AUROCs is in `delong`. Here as there every case is taken for another patient, but in `flip_test`.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from core.metrics.cases import binary_cases
 from core.metrics.proportions import Interval
 
 _LEAST_FOR_NORMAL = 25  # discordant pairs; with fewer the exact test is used
+_FLIPS, _BLOCK = 20_000, 1000
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,32 @@ def mcnemar_test(is_right_a: ArrayLike, is_right_b: ArrayLike) -> McNemarTest:
         p_value = float(2 * norm.sf(abs(only_a - only_b) / sqrt(n_discordant)))
     both = int(np.count_nonzero(a & b))
     return McNemarTest(both, only_a, only_b, int(a.size) - both - n_discordant, p_value, is_exact)
+
+
+def flip_test(differences: ArrayLike, patients: ArrayLike, seed: int = 0) -> float:
+    """Two-sided p-value of no difference between two models, by flipping the signs of whole patients (Fisher 1935).
+
+    Of 0/1 answers of one case a patient this is McNemar's exact test; it also takes several cases a patient, and any measure.
+    p is the share of 20,000 random flips, and of what was seen, whose sum lies as far from 0.
+
+    Args:
+        differences: (n,), finite: what model a is worth on each case less what model b is.
+        patients: (n,), anything that is equal for cases of one patient.
+        seed: Same seed, same p-value.
+
+    Raises:
+        UsageError: Lengths differ, no case, or a difference that is not finite.
+    """
+    values, (_, patient) = (np.asarray(differences, np.float64), np.unique(np.asarray(patients), return_inverse=True))
+    if values.ndim != 1 or not values.size or values.shape != patient.shape or not np.isfinite(values).all():
+        raise UsageError(f"differences of shape {values.shape} of patients of shape {patient.shape}, or one not finite")
+    sums = np.bincount(patient, weights=values)
+    seen, rng = abs(sums.sum()) - 1e-9 * np.abs(sums).sum(), np.random.default_rng(seed)
+    n_as_far = 1
+    for _ in range(_FLIPS // _BLOCK):
+        signs = rng.integers(0, 2, (_BLOCK, sums.size), dtype=np.int8) * 2.0 - 1
+        n_as_far += int(np.count_nonzero(np.abs(signs @ sums) >= seen))
+    return n_as_far / (_FLIPS + 1)
 
 
 def compare_calls(

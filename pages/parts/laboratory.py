@@ -11,10 +11,12 @@ from core.experiments.protocols import PROTOCOLS
 from core.experiments.results import Cell, Line, Results, installed_results
 from core.figures.arms import ArmPoint, ArmSeries, arms_alt, arms_figure
 from core.figures.style import number
-from core.figures.training import epochs_alt, epochs_figure
 from core.manifest import DEMO_STATEMENT
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.errors import show_error
+from pages.parts.laboratory_curves import show_costs, show_curves
+from pages.parts.laboratory_looks import show_looks
+from pages.parts.laboratory_pairs import show_pairs
 from pages.parts.method import show_references, show_rows
 from pages.parts.words import literal, t, translator
 
@@ -77,7 +79,10 @@ def _show(results: Results, *, is_talk: bool) -> None:
     if is_talk:
         return
     _show_table(results)
-    _show_curves(results)
+    show_pairs(results)
+    show_looks(results)
+    show_curves(results)
+    show_costs(results)
     _show_details(results)
 
 
@@ -158,27 +163,6 @@ def _words(cell: Cell | None) -> str:
     if cell is None:
         return "–"
     return number(cell.mean, 3) + ("" if cell.sd is None else f" ± {number(cell.sd, 3)}")
-
-
-def _show_curves(results: Results) -> None:
-    """Loss of every arm, training and validation, under the careful protocol."""
-    protocol = results.careful
-    st.markdown(f"**{t('Training, epoch by epoch')}**")
-    columns = st.columns(2, gap="medium")
-    for place, (name, column) in enumerate(
-        ((t("Training loss"), "train_loss"), (t("Validation loss"), "validation_loss"))
-    ):
-        lines = results.curves(protocol, column)
-        if not lines:
-            continue
-        longest = max(map(len, lines.values()))
-        lines = {arm: [*values, *[None] * (longest - len(values))] for arm, values in lines.items()}
-        with columns[place]:
-            figure = epochs_figure(name, t("Loss"), lines, longest - 1, translator(), is_dark())
-            show_chart(
-                figure, f"laboratory.{results.declared.id}.{column}", epochs_alt(name, lines, longest - 1, translator())
-            )
-    st.caption(t("{protocol}; mean over seeds.", protocol=t(PROTOCOLS[protocol].title)))
 
 
 def _show_details(results: Results) -> None:

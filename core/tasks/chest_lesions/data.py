@@ -43,18 +43,24 @@ def _boxed(
     return LabelledCase(case_id, patient, study, float(bool(boxes)), markers, boxes=boxes)
 
 
-def phantom_cases(seed: int, part: nih.Part, n: int) -> Iterator[LabelledCase]:
+def phantom_cases(seed: int, part: nih.Part, n: int, *, has_ribs: bool = True) -> Iterator[LabelledCase]:
     """`n` phantom films, one a patient.
 
     Args:
         seed: Same seed, same cases.
         part: Training and test never share a patient.
         n: Number of films.
+        has_ribs: See `make_phantom`.
     """
     for index in range(n):
-        phantom = make_phantom(np.random.default_rng([seed, int(part == "test"), index]))
+        phantom = make_phantom(np.random.default_rng([seed, int(part == "test"), index]), has_ribs=has_ribs)
         name = f"{part}-{index:05d}"
         yield _boxed(name, name, phantom.study(), _phantom_boxes(phantom), tuple(phantom.markers.values()))
+
+
+def suppressed_cases(seed: int, part: nih.Part, n: int) -> Iterator[LabelledCase]:
+    """The same films as `phantom_cases` with their bones suppressed exactly: drawn without ribs, collar bones and shoulders."""
+    return phantom_cases(seed, part, n, has_ribs=False)
 
 
 def _phantom_boxes(phantom: Phantom) -> LabelledBoxes:

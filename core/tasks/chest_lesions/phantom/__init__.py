@@ -92,20 +92,26 @@ def _boxes(
     }
 
 
-def _overlays(chest: Chest, film: Film, seed: int) -> NDArray[np.float32]:
+def _overlays(chest: Chest, film: Film, seed: int, has_ribs: bool) -> NDArray[np.float32]:
     """Attenuation (mm of soft tissue) of what no finding touches: shoulders and ribs, gas, airways, skin, devices."""
-    solid = np.float32(BONE) * bones.draw_bones(chest, film, seed) + devices.draw_skin(chest, film, seed)
+    solid = devices.draw_skin(chest, film, seed)
+    if has_ribs:
+        solid = solid + np.float32(BONE) * bones.draw_bones(chest, film, seed)
     hollow = mediastinum.airways_path(chest, film, seed) + trunk.draw_gas(chest, film, seed)
     return solid + devices.draw_devices(chest, film, seed) - hollow
 
 
-def make_phantom(rng: np.random.Generator, *, findings: Mapping[str, float] | None = None, size: int = 512) -> Phantom:
+def make_phantom(
+    rng: np.random.Generator, *, findings: Mapping[str, float] | None = None, size: int = 512, has_ribs: bool = True
+) -> Phantom:
     """One film with its truth. The same generator state gives the same bytes, and at another size the same patient.
 
     Args:
         rng: Source of all randomness: one integer is drawn from it, the seed of the film.
         findings: Severity by label, 0 (none) to 1 (marked), 0.5 = the limit; labels that are not named are drawn.
         size: Pixels a side.
+        has_ribs: False leaves out ribs, collar bones and shoulders and nothing else: what a perfect suppression of bones would
+            leave. The spine stays, for two findings are its own.
 
     Returns:
         Phantom with `truth` keys boxes (list of label and box_xyxy), 0/1 for every label of FINDINGS, cardiothoracic_ratio,
@@ -125,7 +131,7 @@ def make_phantom(rng: np.random.Generator, *, findings: Mapping[str, float] | No
     caps, cap_boxes = lesions.draw_caps(chest, film, seed, signs.caps_mm)
     patches, patch_boxes = lesions.draw_infiltrates(chest, film, seed, signs.infiltrate_share, air)
     aired = air * (1 - caps) * (1 - patches) - vessels.draw_vessels(chest, film, seed, air)
-    attenuation = body - np.float32(1 - chest.aeration) * aired + _overlays(chest, film, seed)
+    attenuation = body - np.float32(1 - chest.aeration) * aired + _overlays(chest, film, seed, has_ribs)
     attenuation += np.float32(BONE) * spine.draw_vertebrae(chest, film, seed, column, signs)
     attenuation += mediastinum.calcium_path(aorta, film, seed, signs)
     ratio, widths = _width_facts(chest, film, heart)
