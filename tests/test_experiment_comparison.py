@@ -14,6 +14,7 @@ from core.experiments.catalogue import EXPERIMENTS
 from core.experiments.comparison import compared
 from core.experiments.results import installed_results
 from core.experiments.summary import UNSEEN, run_name
+from core.manifest import DEMO_STATEMENT
 from core.metrics.paired import flip_test, mcnemar_test
 from pages.parts import laboratory
 
@@ -104,7 +105,9 @@ def test_marks_of_committed_results_are_those_of_their_runs(name: str) -> None:
         runs = list(csv.DictReader(file))
     with (results.folder / UNSEEN).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows[0]) == 2 + len(runs)
+    assert len(rows[0]) == 3 + len(runs)
+    is_simulated = results.summary["data"] == "phantoms"
+    assert {row["statement"] for row in rows} == {DEMO_STATEMENT if is_simulated else ""}
     for run in runs:
         own = [row[run_name(run["arm"], run["protocol"], run["seed"], run["fold"])] for row in rows]
         assert len(own) == int(run["unseen_cases"])

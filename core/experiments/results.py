@@ -16,6 +16,7 @@ from core.experiments.protocols import PROTOCOLS
 from core.i18n import mark
 
 ROOT = Path(__file__).resolve().parents[2] / "results"
+REFERENCES = Path(__file__).with_name("references.bib")  # papers and data sets
 MEASURED, UNSEEN = "validation", "unseen"  # what the protocol measures on, and patients whom nobody trained on
 SIDES = ("train", "validation")  # of a column of curves.csv
 Verdict = Literal["held", "open", "not held"]
@@ -102,6 +103,12 @@ class Results:
     def careful(self) -> str:
         """The protocol with nobody on both sides; where none was run, the last one."""
         return next((name for name in self.protocols if PROTOCOLS[name].is_careful), self.protocols[-1])
+
+    @property
+    def n_unseen(self) -> int | None:
+        """Unseen cases that every run is measured on; None where that is not known."""
+        counts = [entry["metrics"].get("unseen_cases") for entry in self.summary["arms"]]
+        return next((round(own["mean"]) for own in counts if own), None)
 
     def epoch_columns(self) -> list[str]:
         """What curves.csv holds of every epoch, without the side it was measured on: "loss" first."""

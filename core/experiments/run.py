@@ -34,6 +34,7 @@ from core.io.journal import Journal
 from core.io.progress import Progress
 from core.io.tables import csv_bytes
 from core.io.weights_file import write_atomically
+from core.manifest import DEMO_STATEMENT
 from core.training.collect import HELD_OUT
 from core.training.fit import Fitted, Recipe, fit_fold
 from core.training.pack import Pack
@@ -249,15 +250,15 @@ def as_text(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     return [{name: "" if row.get(name) is None else str(row[name]) for name in columns} for row in rows]
 
 
-def _unseen(rows: list[dict[str, Any]], marks: list[list[float | None]], pack: Pack) -> bytes:
+def _unseen(rows: list[dict[str, Any]], marks: list[list[float | None]], pack: Pack, statement: str) -> bytes:
     """One row an unseen case, numbered, with its patient, and what every run is worth on it; see `measures.Measured.marks`."""
     _, patients = np.unique(pack.patients[pack.folds == HELD_OUT], return_inverse=True)
     heads = [run_name(row["arm"], row["protocol"], row["seed"], row["fold"]) for row in rows]
     columns = [own or [None] * len(patients) for own in marks]
     cells = [["" if one[case] is None else f"{one[case]:g}" for one in columns] for case in range(len(patients))]
     return csv_bytes(
-        ["case", "patient", *heads],
-        [[case + 1, int(patients[case]) + 1, *row] for case, row in enumerate(cells)],
+        ["case", "patient", *heads, "statement"],
+        [[case + 1, int(patients[case]) + 1, *row, statement] for case, row in enumerate(cells)],
     )
 
 
@@ -275,7 +276,7 @@ def _write(plan: Plan, done: list[dict[str, Any]], folder: Path, pack: Pack) -> 
     files = {
         "runs.csv": _table(rows),
         "curves.csv": _table(curves),
-        UNSEEN: _unseen(rows, [one["marks"] for one in done], pack),
+        UNSEEN: _unseen(rows, [one["marks"] for one in done], pack, "" if plan.data else DEMO_STATEMENT),
         "summary.json": json.dumps(summary, indent=1).encode() + b"\n",
         "command.txt": plan.command.encode() + b"\n",
         "environment.json": json.dumps(_environment(plan, rows), indent=1).encode() + b"\n",

@@ -1,15 +1,18 @@
 """Page "Experiments": one experiment at a time, from its question to what became of the published claim."""
 
 import json
+from collections.abc import Callable
 
 import streamlit as st
 
 from core import registry
 from core.errors import UsageError
 from core.experiments.catalogue import EXPERIMENTS
+from core.experiments.drawn import drawn_arms
 from core.experiments.protocols import PROTOCOLS
-from core.experiments.results import Cell, Line, Results, installed_results
-from core.figures.arms import ArmPoint, ArmSeries, arms_alt, arms_figure
+from core.experiments.results import REFERENCES, Cell, Line, Results, installed_results
+from core.experiments.talk import talk_pptx
+from core.figures.arms import arms_alt, arms_figure
 from core.figures.style import number
 from core.manifest import DEMO_STATEMENT
 from pages.parts.chart import is_dark, show_chart
@@ -20,6 +23,8 @@ from pages.parts.laboratory_pairs import show_pairs
 from pages.parts.method import show_references, show_rows
 from pages.parts.words import literal, t, translator
 
+_PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+_FILES = (("runs.csv", "text/csv"), ("unseen.csv", "text/csv"), ("summary.json", "application/json"))
 _VERDICTS = {
     "held": (":green[:material/check_circle:]"),
     "open": ":orange[:material/help:]",
@@ -88,32 +93,12 @@ def _show(results: Results, *, is_talk: bool) -> None:
 
 def _show_arms(results: Results, *, is_talk: bool) -> None:
     """Published, and what each protocol measures; on patients nobody trained on for every one of them."""
-    arms = list(dict.fromkeys(line.arm for line in results.lines))
-    published = {line.arm: line.published.share for line in results.lines if line.published}
-    series = []
-    if published:
-        points = tuple(ArmPoint(arm, value) for arm, value in published.items())
-        series.append(ArmSeries(t("Published, other data"), points, is_published=True))
-    for protocol in results.protocols:
-        own = [line for line in results.lines if line.protocol == protocol]
-        title = t(PROTOCOLS[protocol].title)
-        series.append(ArmSeries(title, tuple(_point(line.arm, line.measured) for line in own if line.measured)))
-    careful = [line for line in results.lines if line.protocol == results.careful]
-    series.append(
-        ArmSeries(
-            t("On patients nobody trained on"), tuple(_point(line.arm, line.unseen) for line in careful if line.unseen)
-        )
-    )
-    lines = [t(results.declared.title), t("Mean and 95 % CI over {n} seeds", n=results.summary["n_seeds"])]
-    words, axis = translator(), t("{metric} (0 to 1)", metric=results.declared.metric.replace("_", " "))
-    figure = arms_figure(arms, series, title=lines, axis=axis, t=words, dark=is_dark())
+    words, drawn = translator(), drawn_arms(results, translator())
+    figure = arms_figure(drawn.arms, drawn.series, title=drawn.title, axis=drawn.axis, t=words, dark=is_dark())
     if is_talk:
         figure.update_layout(height=int(1.25 * figure.layout.height), font_size=20)
-    show_chart(figure, f"laboratory.{results.declared.id}", arms_alt(arms, series, ", ".join(lines), words))
-
-
-def _point(arm: str, cell: Cell) -> ArmPoint:
-    return ArmPoint(arm, cell.mean, cell.low, cell.high)
+    alt = arms_alt(drawn.arms, drawn.series, ", ".join(drawn.title), words)
+    show_chart(figure, f"laboratory.{results.declared.id}", alt)
 
 
 def _show_claims(results: Results) -> None:
@@ -176,21 +161,27 @@ def _show_details(results: Results) -> None:
         if results.summary["only_in_full"]:
             arms = ", ".join(results.summary["only_in_full"])
             st.caption(t("At the full size alone: {arms}.", arms=literal(arms)))
-        with st.container(horizontal=True):
-            for name, mime in (("runs.csv", "text/csv"), ("summary.json", "application/json")):
-                data = (results.folder / name).read_bytes()
-                st.download_button(
-                    name, data, f"{declared.id}_{name}", mime, key=f"laboratory.save.{name}", on_click="ignore"
-                )
-            st.download_button(
-                t("Recipe (JSON)"),
-                json.dumps(results.environment.get("recipe", {}), indent=2),
-                f"{declared.id}_recipe.json",
-                "application/json",
-                key="laboratory.save.recipe",
-                on_click="ignore",
-            )
+        _show_downloads(results)
         show_references(registry.task(declared.task))
+
+
+def _show_downloads(results: Results) -> None:
+    """Tables, recipe, slides and sources."""
+    name = results.declared.id
+    with st.container(horizontal=True):
+        for file, mime in _FILES:
+            if (results.folder / file).is_file():
+                _save(file, (results.folder / file).read_bytes(), f"{name}_{file}", mime)
+        recipe = json.dumps(results.environment.get("recipe", {}), indent=2).encode()
+        _save("recipe", recipe, f"{name}_recipe.json", "application/json", t("Recipe (JSON)"))
+        words = translator()
+        slides = t("Figures for a talk (PPTX)")
+        _save("slides", lambda: talk_pptx(results, words), f"{name}_figures.pptx", _PPTX, slides)
+        _save("bib", REFERENCES.read_bytes(), "fivefold_references.bib", "application/x-bibtex", t("Sources (BibTeX)"))
+
+
+def _save(key: str, data: bytes | Callable[[], bytes], file: str, mime: str, label: str = "") -> None:
+    st.download_button(label or key, data, file, mime, key=f"laboratory.save.{key}", on_click="ignore")
 
 
 def _show_missing(known: set[str]) -> None:
