@@ -124,5 +124,5 @@ def test_the_page_says_which_arms_cannot_be_told_apart(tmp_path: Path, monkeypat
     app = open_page("experiments")
     assert f"{ARMS[1]} cannot be told apart from: {ARMS[2]}." in words(app)
     table = app.table[1].value
-    assert table["p, Holm"].tolist() == ["< 0.001", "1.000"]
+    assert table["p (Holm)"].tolist() == ["< 0.001", "1.000"]
     assert table["Patients"].tolist() == ["40", "40"]

@@ -99,6 +99,7 @@ PUBLISHED = {
     "ct_networks": [66.67, 68.44, 69.22, 68.77, 72.11, 55.67, 77.11],
     "hip_stages": [73, None, None, 0.9167],
     "hip_networks": [0.8333, 0.8333, 0.8333, 0.8095, 0.7738],
+    "hip_copies": [0.8333, 0.8333, 0.8333, 0.8095, 0.7738],
     "hip_three_classes": [None],
     "retina_networks": [0.6051, 0.9681, 0.73, 0.9398, 0.95, None, None],
     "retina_splits": [None],

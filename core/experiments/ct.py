@@ -24,6 +24,7 @@ NOTES = (
         "The reference measured once on 900 slices, which also may have chosen the epoch; patients are not mentioned."
     ),
     mark("The classes are ranges of trabecular HU; how the reference made its labels is not said."),
+    mark("The loss of a pair is the sum of three losses: it does not compare with that of one network."),
     mark("The fast size starts from random weights, the reference started from ImageNet weights."),
 )
 

@@ -80,7 +80,7 @@ def _slide(results: Results, title: str, panel: Panel, alt: str, t: Translator) 
     summary = results.summary
     n_cases = "\u2013" if results.n_unseen is None else str(results.n_unseen)
     line = t(
-        "n = {n} unseen cases, {seeds} seeds, {folds} folds",
+        "n = {n} unseen cases, seeds: {seeds}, folds: {folds}",
         n=n_cases,
         seeds=summary["n_seeds"],
         folds=summary["n_folds"],

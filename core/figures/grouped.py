@@ -43,7 +43,8 @@ def grouped_figure(
             name=plain(name),
             marker={"color": colours[at % len(colours)], "pattern_shape": _PATTERNS[at % len(_PATTERNS)]},
             text=["" if value is None else number(value, digits) for value in values],
-            textposition="auto",
+            textposition="outside",
+            cliponaxis=False,
             hovertemplate=hover(plain(name), "%{y}: %{text}"),
         )
         for at, (name, values) in enumerate(series.items())

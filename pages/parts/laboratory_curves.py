@@ -62,7 +62,7 @@ def show_costs(results: Results) -> None:
         return
     arms, folds = [line.arm for line in lines], results.summary["n_folds"]
     st.markdown(f"**{t('Validation loss and time')}**")
-    head = t("Mean over {n} seeds and {folds} folds", n=results.summary["n_seeds"], folds=folds)
+    head = t("Mean, seeds: {n}, folds: {folds}", n=results.summary["n_seeds"], folds=folds)
     numbers = (
         ("loss", t("Validation loss"), t("Loss"), [line.validation_loss for line in lines], 3),
         ("seconds", t("Time of a run"), t("Seconds"), [line.seconds for line in lines], 1),

@@ -75,6 +75,7 @@ def _show_maps(results: Results, classes: list[str]) -> None:
     st.caption(
         t(
             "Grad-CAM of the true class, the first unseen phantom of each class, first seed; each map is stretched to its own "
-            "largest value. Outlined: the true vertebral body. Figure 4 of the reference."
+            "largest value, and without colour where nothing speaks for the class. Outlined: the true vertebral body. "
+            "Figure 4 of the reference."
         )
     )

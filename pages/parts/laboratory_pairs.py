@@ -22,7 +22,7 @@ def show_pairs(results: Results) -> None:
         st.markdown(t("{best} cannot be told apart from: {arms}.", best=best, arms=", ".join(alike)))
     else:
         st.markdown(t("{best} can be told apart from every other arm.", best=best))
-    heads = (t("Against"), t("Difference (95 % CI)"), t("p"), t("p, Holm"), t("Cases"), t("Patients"))
+    heads = (t("Against"), t("Difference (95 % CI)"), "p", "p (Holm)", t("Cases"), t("Patients"))
     show_rows(heads, [_row(own) for own in found])
     st.caption(
         t(

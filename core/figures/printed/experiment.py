@@ -74,9 +74,11 @@ def draw_epochs(panel: Panel, lines: Mapping[str, Values], head: Sequence[str], 
     for values, (colour, dash) in zip(lines.values(), looks, strict=True):
         numbers = np.array([np.nan if value is None else value for value in values])
         axes.plot(np.arange(1, len(numbers) + 1), numbers, dash, color=colour, linewidth=LINE_WIDTH_PT, marker=".")
-    for which, (low, high) in (("x", axes.get_xlim()), ("y", axes.get_ylim())):
-        places = [value for value in (axes.get_xticks() if which == "x" else axes.get_yticks()) if low <= value <= high]
-        panel.ticks(axes, which, places, [f"{value:g}" for value in places])
+    (first, last), (low, high) = axes.get_xlim(), axes.get_ylim()
+    epochs = [value for value in axes.get_xticks() if first <= value <= last and value == round(value)]
+    heights = [value for value in axes.get_yticks() if low <= value <= high]
+    panel.ticks(axes, "x", epochs, [f"{value:g}" for value in epochs])
+    panel.ticks(axes, "y", heights, [f"{value:g}" for value in heights])
     panel.name_axes(axes, panel.t("Epoch"), axis)
 
 
@@ -96,14 +98,15 @@ def draw_cells(
         head: Title lines.
     """
     top, left, gap = panel.head(head) + 1.8 * panel.line, 0.16 * panel.width, 0.4 * panel.line
-    side = min((panel.width - left) / len(columns), (panel.height - top) / len(rows)) - gap
+    pitch = (panel.width - left) / len(columns)
+    side = min(pitch, (panel.height - top) / len(rows)) - gap
     for row, own in enumerate(cells):
         y = top + row * (side + gap)
         panel.write(0, y + side / 2 - panel.line / 2, rows[row], width=left - gap)
         for column, picture in enumerate(own):
-            x = left + column * (side + gap)
+            x = left + column * pitch
             if row == 0:
-                panel.write(x, top - 1.2 * panel.line, columns[column], scale=0.9, width=side)
+                panel.write(x, top - 1.2 * panel.line, columns[column], scale=0.9, width=pitch - gap)
             axes = panel.axes(left=x, top=y, right=panel.width - x - side, bottom=panel.height - y - side)
             axes.set_axis_off()
             axes.imshow(picture, interpolation="nearest", aspect="auto")
