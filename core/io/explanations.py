@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import UsageError
 from core.i18n import mark
-from core.manifest import SHA256, Estimate
+from core.manifest import Estimate
+from core.provenance import SHA256
 
 FILE = "explanations.json"
 CONTROLS = {
