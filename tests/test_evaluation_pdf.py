@@ -18,7 +18,8 @@ from core.figures.style import number
 from core.i18n import LANGUAGES, Translator
 from core.manifest import DEMO_STATEMENT
 from core.reports import evaluation_pdf
-from core.reports.evaluation_pdf import question_words, summary_pdf
+from core.reports.evaluation_pdf import summary_pdf
+from core.reports.paper import question_words
 from tests.bundles import about, bundle, sources
 
 A4 = (595, 842)  # points

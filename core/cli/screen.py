@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import registry
+from core.cli.screen_files import report_path, write_report
 from core.errors import FileError, ScreeningError, UsageError, WeightsError
+from core.i18n import LANGUAGES
 from core.records import ScreeningResult
 
 if TYPE_CHECKING:  # loads torch
@@ -37,6 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a series (a folder or a zip file of slices): places from 1, lowest first; one answer from their mean",
     )
     parser.add_argument("--overlay", type=Path, metavar="DIR", help="write <stem>_<label>_overlay.png, and masks")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE.pdf|DIR",
+        help="write a one-page report, into a folder as <stem>_report.pdf",
+    )
+    parser.add_argument("--language", choices=tuple(LANGUAGES), default="en", help="of the report")
+    parser.add_argument(
+        "--with-patient", action="store_true", help="write pseudonym, age and sex into the report, as the file tells"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.slices and not registry.task(options.task).takes_series:
         raise UsageError(f"--slices: {options.task} takes one image")
+    if options.report:
+        report_path(options.report, [*options.files, *(options.slices or ())[1:]], "")
     model = load(options.task, options.model)
     failed = False
     for path in options.files:
@@ -82,7 +96,14 @@ def _screen_file(path: Path, model: "Model", options: argparse.Namespace) -> dic
     if options.overlay and result.prediction:
         _write_overlay(result, options.overlay, path.stem)
         masks = _write_masks(result, options.overlay, path.stem)
+    _write_report(result, model, path.stem, options)
     return to_json(result, masks)
+
+
+def _write_report(result: ScreeningResult, model: "Model", stem: str, options: argparse.Namespace) -> None:
+    if options.report:
+        path = report_path(options.report, options.files, stem)
+        write_report(path, result, model.manifest, options.language, has_patient=options.with_patient)
 
 
 def _screen_series(path: Path, model: "Model", options: argparse.Namespace) -> dict[str, Any]:
@@ -105,6 +126,7 @@ def _screen_series(path: Path, model: "Model", options: argparse.Namespace) -> d
     for place, result in zip(options.slices, patient.slices, strict=True):
         if options.overlay and result.explanation:
             _write_overlay(result, options.overlay, f"{path.stem}_{place:04d}")
+        _write_report(result, model, f"{path.stem}_{place:04d}", options)
     return patient_json(patient, options.slices, n, len(series.failures))
 
 

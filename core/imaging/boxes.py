@@ -30,12 +30,13 @@ class DrawnBox:
     is_strong: bool = False
 
 
-def draw_boxes(picture: NDArray[np.uint8], boxes: Sequence[DrawnBox]) -> NDArray[np.uint8]:
+def draw_boxes(picture: NDArray[np.uint8], boxes: Sequence[DrawnBox], letters: float = 1.0) -> NDArray[np.uint8]:
     """Outline boxes, each with its tag; the first is drawn last, so that the highest score lies on top.
 
     Args:
         picture: uint8 (H, W, 3).
         boxes: Highest score first.
+        letters: Size of the tags beside what a screen needs; paper needs more.
     """
     image = Image.fromarray(picture)
     pen = ImageDraw.Draw(image)
@@ -43,7 +44,7 @@ def draw_boxes(picture: NDArray[np.uint8], boxes: Sequence[DrawnBox]) -> NDArray
     for drawn in reversed(boxes):
         _outline(pen, drawn, width)
     taken: list[Box] = []
-    font = ImageFont.load_default(max(10, 6 * width))
+    font = ImageFont.load_default(letters * max(10, 6 * width))
     for drawn in boxes:
         taken.append(_tag(pen, drawn, font, taken, image.size))
     return np.asarray(image)

@@ -3,19 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from matplotlib.patches import Rectangle
-
-from core import __version__, registry
+from core import registry
 from core.figures.printed.question import Question, draw, question_files
-from core.figures.printed.style import INK, SURFACE, Panel, sheet, to_pdf, wrapped
+from core.figures.printed.style import SURFACE, to_pdf, wrapped
 from core.figures.style import HIGHLIGHT, cases_line, number, threshold_words
 from core.i18n import LANGUAGES, Translator, mark
 from core.metrics.proportions import Interval
+from core.reports.paper import A4, EDGE, GAP, SMALL_PT, TEXT_PT, Paper, question_words
 
-_A4 = (8.27, 11.69)  # inches
-_EDGE = 0.55
-_TEXT_PT, _SMALL_PT = 8.8, 6.6
-_GAP = 0.3  # between two columns
 _NAME_WIDTH = 1.5  # of what a number is called
 _MOST_EXCLUDED = 4  # reasons that are named; the others are summed
 # Where the threshold of the operating point comes from.
@@ -53,42 +48,26 @@ def summary_files(about: Mapping[str, Any], questions: Mapping[str, Question]) -
     return files
 
 
-def question_words(task_id: str, question: str, t: Translator) -> str:
-    """What a reader calls a question: the name of its label, of grades with "or worse"; else the question as it is."""
-    task = registry.tasks().get(task_id)
-    labels = {} if task is None else {label.id: label.name for label in task.labels}
-    if question not in labels:
-        return question
-    name = t(labels[question])
-    is_between = question in list(labels)[1:-1]
-    return t("{grade} or worse", grade=name) if task and task.kind == "grader" and is_between else name
-
-
-class _Page:
+class _Page(Paper):
     """A page in the making."""
 
     def __init__(self, about: Mapping[str, Any], name: str, question: Question, t: Translator) -> None:
-        self.about, self.name, self.question, self.t = about, name, question, t
-        self.figure = sheet(*_A4)
-        self.width = _A4[0] - 2 * _EDGE
-        self.column = (self.width - _GAP) / 2
+        super().__init__(t)
+        self.about, self.name, self.question = about, name, question
 
     def drawn(self) -> Any:
         """The figure with everything on it."""
-        top = self._statement(self._head(_EDGE))
-        left = self._rows(_EDGE, top, self._facts())
-        right = self._rows(_EDGE + self.column + _GAP, top, self._numbers())
+        top = self.banner(self._head(EDGE), self.t(self.about["statement"]) if self.about["statement"] else "")
+        left = self._rows(EDGE, top, self._facts())
+        right = self._rows(EDGE + self.column + GAP, top, self._numbers())
         top = self._origin(max(left, right))
         foot = self._foot()
         self._figures(top + 0.12, foot - 0.1)
         return self.figure
 
-    def _panel(self, left: float, top: float, width: float, height: float = 0.0, size_pt: float = _TEXT_PT) -> Panel:
-        return Panel(self.figure, self.t, left, top, width, height, size_pt)
-
     def _head(self, top: float) -> float:
         t, about = self.t, self.about
-        panel, line = self._panel(_EDGE, top, self.width), self._panel(0, 0, 0).line
+        panel, line = self.panel(EDGE, top, self.width), self.panel(0, 0, 0).line
         task = registry.tasks().get(about["task"])
         panel.write(0, 0, t("Evaluation summary"), scale=1.9)
         panel.write(self.width, 0.1, about["date"].replace("T", " ").replace("Z", " UTC"), align="right")
@@ -99,22 +78,6 @@ class _Page:
             model += " \u00b7 " + t("weights {sha256}", sha256=about["weights_sha256"][:12])
         panel.write(0, 3.5 * line, model)
         return top + 4.9 * line
-
-    def _statement(self, top: float) -> float:
-        if not self.about["statement"]:
-            return top
-        panel = self._panel(_EDGE + 0.08, top + 0.05, self.width - 0.16)
-        lines = wrapped(self.t(self.about["statement"]), panel.width, 1.1 * _TEXT_PT, self.t.language, 2)
-        height = 1.1 * panel.line * len(lines) + 0.1
-        self._box(_EDGE, top, self.width, height, HIGHLIGHT)
-        for place, text in enumerate(lines):
-            panel.write(0, 1.1 * panel.line * place, text, scale=1.1)
-        return top + height + 0.12
-
-    def _box(self, left: float, top: float, width: float, height: float, colour: str) -> None:
-        across, down = _A4
-        place = (left / across, 1 - (top + height) / down)
-        self.figure.add_artist(Rectangle(place, width / across, height / down, color=colour, linewidth=0, zorder=-1))
 
     def _facts(self) -> list[tuple[str, str]]:
         t, own, excluded = self.t, self.question, self.about["excluded"]
@@ -165,11 +128,11 @@ class _Page:
     def _rows(self, left: float, top: float, rows: list[tuple[str, str]]) -> float:
         """Names with their values, at most three lines each; where they end."""
         y = 0.0
-        panel = self._panel(left, top, self.column)
+        panel = self.panel(left, top, self.column)
         for name, value in rows:
             room = self.column - _NAME_WIDTH
             panel.write(0, y, name, width=_NAME_WIDTH - 0.08)
-            for text in wrapped(value, room, _TEXT_PT, self.t.language, 3):
+            for text in wrapped(value, room, TEXT_PT, self.t.language, 3):
                 panel.write(_NAME_WIDTH, y, text, width=room + 0.02)
                 y += panel.line
         return top + y
@@ -183,12 +146,12 @@ class _Page:
             + " \u00b7 "
             + t(ORIGINS[origin])
         )
-        panel = self._panel(_EDGE + 0.12, top + 0.12, self.width - 0.2)
-        lines = wrapped(words, panel.width, _TEXT_PT, t.language, 2)
+        panel = self.panel(EDGE + 0.12, top + 0.12, self.width - 0.2)
+        lines = wrapped(words, panel.width, TEXT_PT, t.language, 2)
         height = panel.line * len(lines) + 0.08
-        self._box(_EDGE, top + 0.08, self.width, height, SURFACE)
+        self.box(EDGE, top + 0.08, self.width, height, SURFACE)
         if origin == "youden":
-            self._box(_EDGE, top + 0.08, 0.05, height, HIGHLIGHT)
+            self.box(EDGE, top + 0.08, 0.05, height, HIGHLIGHT)
         for place, text in enumerate(lines):
             panel.write(0, panel.line * place, text)
         return top + 0.08 + height
@@ -203,8 +166,8 @@ class _Page:
             "scores",
         )
         for place, name in enumerate(names):
-            left, own_top = _EDGE + (place % 2) * (self.column + _GAP), top + (place // 2) * height
-            draw(name, self.question, self._panel(left, own_top, self.column, height - 0.12, _SMALL_PT))
+            left, own_top = EDGE + (place % 2) * (self.column + GAP), top + (place // 2) * height
+            draw(name, self.question, self.panel(left, own_top, self.column, height - 0.12, SMALL_PT))
 
     def _foot(self) -> float:
         """How the numbers were made, and what they are for; where it begins."""
@@ -216,11 +179,10 @@ class _Page:
             "Sensitivity and specificity: Wilson, by patient. Average precision: logit. Predictive values: Wilson, or Mercaldo "
             "at a stated prevalence. Band of the ROC curve: bootstrap."
         )
-        lines = wrapped(f"{auroc} {others}", self.width, _SMALL_PT, t.language, 3)
-        last = f"Fivefold {__version__} \u00b7 " + t("research use, not a medical device")
-        panel = self._panel(_EDGE, 0, self.width, size_pt=_SMALL_PT)
-        top = _A4[1] - _EDGE - panel.line * len(lines) - 1.5 * panel.line
+        lines = wrapped(f"{auroc} {others}", self.width, SMALL_PT, t.language, 3)
+        panel = self.panel(EDGE, 0, self.width, size_pt=SMALL_PT)
+        top = A4[1] - EDGE - panel.line * len(lines) - 1.5 * panel.line
         for place, text in enumerate(lines):
             panel.write(0, top + panel.line * place, text)
-        panel.write(0, top + panel.line * (len(lines) + 0.2), last, scale=1.3, colour=INK)
+        self.last_line(top + panel.line * (len(lines) + 0.2))
         return top

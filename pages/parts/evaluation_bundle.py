@@ -9,7 +9,7 @@ from core.evaluation.bundle import Bundle, read_bundle
 from core.evaluation.bundle_report import score_table
 from core.evaluation.score_report import ScoreReport, report_scores
 from core.i18n import Translator
-from core.reports.evaluation_pdf import question_words
+from core.reports.paper import question_words
 from pages.parts.errors import show_error
 from pages.parts.evaluation_panels import show_consequences, show_panels
 from pages.parts.evaluation_point import show_point

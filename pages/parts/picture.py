@@ -3,28 +3,29 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from PIL import Image
 
 from core.figures.style import LABEL_COLOURS
 from core.imaging.agreement_map import agreement_map
-from core.imaging.boxes import draw_boxes, draw_lines
+from core.imaging.boxes import draw_boxes
 from core.imaging.display import regions_window, to_display, to_grey
 from core.imaging.overlay import as_rgb, blend, draw_regions, paint_masks
-from core.imaging.resample import crop_resize, fit_within
+from core.imaging.resample import fit_within
+from core.imaging.sheets import TALL, crop_pictures, readable, scaled, tall_sheet
 from core.imaging.views import VIEWS
-from core.records import Frame, Heatmap, Region, ScreeningResult
-from core.reports.overlay_png import drawn_boxes, drawn_lines, overlay_png
-from pages.parts.crops import crop_pictures, tall_sheet
+from core.manifest import Manifest
+from core.records import Frame, Heatmap, ScreeningResult
+from core.reports.case_pdf import case_pdf
+from core.reports.case_pictures import marked_and_overlay
+from core.reports.overlay_png import drawn_boxes, overlay_png
 
-LONGEST_PX = 1100
-SMALLEST_PX = 880  # smaller images are enlarged, so that lines drawn on them stay sharp
 _GAP_PX = 6
 _MAX_PNG_BYTES = 900_000
 _JPEG_QUALITY = 90
 _WIDE = 1.25  # wider than this, image and overlay stand one above the other
-_TALL = 2.5  # higher than this, the regions stand enlarged beside the image
 _CROP_PX = 420
 
 Layout = Literal["auto", "beside", "stacked", "overlay"]
@@ -58,28 +59,32 @@ class Look:
 def sheet_bytes(result: ScreeningResult, look: Look) -> bytes:
     """PNG or JPEG of the image, with its masks, beside its overlay; of the image alone while no score is shown."""
     frame = result.study.frame
-    picture, factor = _small(_display(frame, look))
-    regions = tuple(_scaled(region, factor) for region in result.regions)
+    picture, factor = readable(_display(frame, look))
+    regions = tuple(scaled(region, factor) for region in result.regions)
     outlined = draw_regions(picture, regions)
     rows, columns = picture.shape[:2]
-    if rows > _TALL * columns and look.layout == "auto":
+    if rows > TALL * columns and look.layout == "auto":
         sheet = tall_sheet(Image.fromarray(outlined), _region_display(result, look), result, look.strength, _GAP_PX)
         return _encoded(sheet)
     if not result.gate.shows_score:
         return _encoded(_sheet([Image.fromarray(outlined)], look.layout, parts=2))
-    maps = tuple(replace(heatmap, region=_scaled(heatmap.region, factor)) for heatmap in heatmaps(result))
-    boxes, lines = drawn_boxes(result, factor), drawn_lines(result, factor) if look.has_lines else []
-    overlay = draw_boxes(draw_regions(blend(picture, maps, look.strength), regions), boxes)
-    marked = draw_regions(paint_masks(picture, _masks(result, look), look.fill), regions)
-    marked = draw_boxes(draw_lines(marked, lines), boxes)
+    marked, overlay = marked_and_overlay(
+        result,
+        picture,
+        factor,
+        strength=look.strength,
+        fill=look.fill,
+        hidden=look.hidden,
+        has_lines=look.has_lines,
+    )
     parts = [overlay] if look.layout == "overlay" else [marked, overlay]
     return _encoded(_sheet([Image.fromarray(part) for part in parts], look.layout, parts=len(parts)))
 
 
 def boxes_picture(result: ScreeningResult, together: Heatmap, look: Look) -> bytes:
     """The image with one map made of those of all boxes, each box drawn."""
-    picture, factor = _small(_display(result.study.frame, look))
-    placed = replace(together, region=_scaled(together.region, factor))
+    picture, factor = readable(_display(result.study.frame, look))
+    placed = replace(together, region=scaled(together.region, factor))
     blended = blend(picture, (placed,), look.strength)
     return _encoded(Image.fromarray(draw_boxes(blended, drawn_boxes(result, factor))))
 
@@ -87,7 +92,7 @@ def boxes_picture(result: ScreeningResult, together: Heatmap, look: Look) -> byt
 def overlay_picture(result: ScreeningResult, strength: float, longest_px: int) -> bytes:
     """The image with map and boxes, small."""
     small, factor = fit_within(_display(result.study.frame, Look()), longest_px)
-    placed = tuple(replace(heatmap, region=_scaled(heatmap.region, factor)) for heatmap in heatmaps(result))
+    placed = tuple(replace(heatmap, region=scaled(heatmap.region, factor)) for heatmap in heatmaps(result))
     return _encoded(Image.fromarray(draw_boxes(blend(as_rgb(small), placed, strength), drawn_boxes(result, factor))))
 
 
@@ -101,7 +106,7 @@ def small_pictures(result: ScreeningResult, look: Look, longest_px: int) -> tupl
 
 def agreement_picture(result: ScreeningResult, masks: tuple[Any, Any], look: Look) -> bytes:
     """Where two masks of the frame agree."""
-    picture, _ = _small(_display(result.study.frame, look))
+    picture, _ = readable(_display(result.study.frame, look))
     return _encoded(Image.fromarray(agreement_map(picture, *masks)))
 
 
@@ -128,13 +133,28 @@ def overlay_to_save(result: ScreeningResult, look: Look) -> bytes:
 
 def frame_picture(frame: Frame) -> tuple[Image.Image, float]:
     """A frame alone, and the factor from its pixels to those of the frame."""
-    picture, factor = _small(_display(frame, Look()))
+    picture, factor = readable(_display(frame, Look()))
     return Image.fromarray(picture), factor
+
+
+def report_to_save(
+    result: ScreeningResult, manifest: Manifest, look: Look, language: str, *, has_patient: bool
+) -> bytes:
+    """The report as PDF, with the image as it is shown."""
+    return case_pdf(
+        result,
+        manifest,
+        display=_display(result.study.frame, look),
+        made_at=datetime.now(UTC),
+        language=language,
+        strength=look.strength,
+        has_patient=has_patient,
+    )
 
 
 def plain_picture(result: ScreeningResult, look: Look) -> tuple[Image.Image, float]:
     """The image alone, and the factor from its pixels to those of the frame; for drawing a region on it."""
-    picture, factor = _small(_display(result.study.frame, look))
+    picture, factor = readable(_display(result.study.frame, look))
     return Image.fromarray(picture), factor
 
 
@@ -164,22 +184,6 @@ def _region_display(result: ScreeningResult, look: Look) -> Any:
     if frame.unit == "counts" and look.window is None:
         look = replace(look, window=regions_window(frame, [region.box_xyxy for region in result.regions]))
     return _display(frame, look)
-
-
-def _small(display: Any) -> tuple[Any, float]:
-    """RGB bytes of a copy that fits the screen, and the factor back to the frame."""
-    rows, columns = display.shape[:2]
-    if display.ndim == 2 and max(rows, columns) < SMALLEST_PX:
-        factor = max(rows, columns) / SMALLEST_PX
-        size = (round(rows / factor), round(columns / factor))
-        return as_rgb(crop_resize(display, (0, 0, columns, rows), size)), factor
-    small, factor = fit_within(display, LONGEST_PX)
-    return as_rgb(small), factor
-
-
-def _scaled(region: Region, factor: float) -> Region:
-    x0, y0, x1, y1 = region.box_xyxy
-    return replace(region, box_xyxy=(x0 / factor, y0 / factor, x1 / factor, y1 / factor))
 
 
 def _sheet(pictures: Sequence[Image.Image], layout: Layout, parts: int) -> Image.Image:

@@ -18,6 +18,7 @@ from core.task import Task
 from pages.parts.boxes import show_called
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.checks import show_checks, show_confirmation, show_refusal
+from pages.parts.exports import show_case_exports
 from pages.parts.frame import grade_name, held_out_name, label_name
 from pages.parts.held_out import held_out, share_at_or_above
 from pages.parts.masks import show_found, show_mask_downloads
@@ -42,7 +43,7 @@ def show_result(task: Task, manifest: Manifest, result: ScreeningResult, choices
     _show_answer(task, manifest, result, operating_point(manifest, result.operating_point), view)
     show_checks(result)
     view.show_next_step(result)
-    _show_downloads(task, result)
+    _show_downloads(task, manifest, result)
 
 
 def _show_answer(
@@ -174,7 +175,7 @@ def _show_estimate(place: DeltaGenerator, name: str, estimate: Estimate | None) 
     place.metric(name, number(estimate.value), interval, delta_color="off", delta_arrow="off")
 
 
-def _show_downloads(task: Task, result: ScreeningResult) -> None:
+def _show_downloads(task: Task, manifest: Manifest, result: ScreeningResult) -> None:
     """Names carry hashes of the image and of this answer, so that two results never share a file."""
     task_id, look = task.id, read_look(task.id, result.study)
     record = json.dumps(to_json(result), indent=2, ensure_ascii=False, allow_nan=False)
@@ -201,4 +202,5 @@ def _show_downloads(task: Task, result: ScreeningResult) -> None:
         on_click="ignore",
         width="stretch",
     )
+    show_case_exports(manifest, result, look, stem)
     show_mask_downloads(task, result, stem)

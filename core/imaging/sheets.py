@@ -1,4 +1,4 @@
-"""Regions cut out of the image: as they are, and with their explanation on them."""
+"""Pictures for screen and paper: the image at a readable size, and regions cut out of it with their explanation on them."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,8 +6,33 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from core.imaging.overlay import as_rgb, blend
-from core.imaging.resample import crop_resize
+from core.imaging.resample import crop_resize, fit_within
 from core.records import Heatmap, Region, ScreeningResult
+
+LONGEST_PX = 1100
+SMALLEST_PX = 880  # smaller images are enlarged, so that lines drawn on them stay sharp
+TALL = 2.5  # higher than this, the regions stand enlarged beside the image
+
+
+def readable(display: Any) -> tuple[Any, float]:
+    """RGB bytes of a copy of a size to look at, and the factor from its pixels to those of the frame.
+
+    Args:
+        display: Display values in [0, 1], (H, W) or (H, W, 3).
+    """
+    rows, columns = display.shape[:2]
+    if display.ndim == 2 and max(rows, columns) < SMALLEST_PX:
+        factor = max(rows, columns) / SMALLEST_PX
+        size = (round(rows / factor), round(columns / factor))
+        return as_rgb(crop_resize(display, (0, 0, columns, rows), size)), factor
+    small, factor = fit_within(display, LONGEST_PX)
+    return as_rgb(small), factor
+
+
+def scaled(region: Region, factor: float) -> Region:
+    """The region in a copy of the frame of which a pixel is `factor` pixels of the frame."""
+    x0, y0, x1, y1 = region.box_xyxy
+    return replace(region, box_xyxy=(x0 / factor, y0 / factor, x1 / factor, y1 / factor))
 
 
 def crop_pictures(
