@@ -53,6 +53,11 @@ MESSAGES: dict[str, Message] = {
         mark("A header that describes its pixels."),
         _ANOTHER_EXPORT,
     ),
+    "E_BURNED_IN": Message(
+        mark("Text is burned into the image, so copies of it cannot be called de-identified."),
+        mark("An image whose header does not say that text is burned into its pixels."),
+        mark("Remove the text in the archive and export the image again."),
+    ),
     "E_MAT": Message(
         mark("The MATLAB file holds no bone scan that this program can read."),
         mark("A .mat file (v5 or v7.3) whose variable V or Y, or only image, is an array of 1024 x 256 x 2 counts."),

@@ -3,8 +3,6 @@
 import io
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
@@ -18,6 +16,7 @@ from PIL import Image
 from pypdf import PdfReader
 
 from core import registry, screening
+from core.cli.main import main
 from core.cli.screen_files import report_path
 from core.errors import UsageError
 from core.figures.printed.style import to_png
@@ -30,7 +29,6 @@ from core.records import Check, Gate, ScreeningResult
 from core.reports import case_pdf as module
 from core.reports.case_pdf import case_pdf
 
-ROOT = Path(__file__).resolve().parents[1]
 MADE = datetime(2026, 11, 29, 20, 15, tzinfo=UTC)
 PLANTED = {
     "PatientName": "PLANTED^NAME",
@@ -191,14 +189,13 @@ def test_long_words_stay_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
         assert min(y for _, y in places) > 0.03
 
 
-def test_the_command_writes_reports(tmp_path: Path) -> None:
-    film = tmp_path / "film.dcm"
+def test_the_command_writes_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    film, reports = tmp_path / "film.dcm", tmp_path / "reports"
     film.write_bytes(planted("hip_osteoporosis"))
-    command = [sys.executable, "-m", "core", "screen", "hip_osteoporosis", str(film), "--confirm", "--json"]
-    command += ["--report", str(tmp_path / "reports"), "--language", "zh_Hant"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    record = json.loads(done.stdout)
-    data = (tmp_path / "reports" / "film_report.pdf").read_bytes()
+    options = ["--confirm", "--json", "--report", str(reports), "--language", "zh_Hant"]
+    assert main(["screen", "hip_osteoporosis", str(film), *options]) == 0
+    record = json.loads(capsys.readouterr().out)
+    data = (reports / "film_report.pdf").read_bytes()
     assert record["provenance"]["weights_sha256"] in text_of(data)
     assert flat(Translator("zh_Hant")("Hip osteoporosis (X-ray)")) in text_of(data)
     assert b"PLANTED" not in data

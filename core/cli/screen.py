@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import registry
-from core.cli.screen_files import report_path, write_report
+from core.cli.screen_files import check_dicom_options, report_path, write_dicom, write_report
 from core.errors import FileError, ScreeningError, UsageError, WeightsError
 from core.i18n import LANGUAGES
 from core.records import ScreeningResult
@@ -47,6 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--language", choices=tuple(LANGUAGES), default="en", help="of the report")
     parser.add_argument(
+        "--dicom-out",
+        type=Path,
+        metavar="DIR",
+        help="write DICOM objects, de-identified: image, overlay, masks, structured report, printed report",
+    )
+    parser.add_argument(
+        "--identified", action="store_true", help="copy patient and study of the file into the DICOM objects"
+    )
+    parser.add_argument(
         "--with-patient", action="store_true", help="write pseudonym, age and sex into the report, as the file tells"
     )
 
@@ -58,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.slices and not registry.task(options.task).takes_series:
         raise UsageError(f"--slices: {options.task} takes one image")
+    check_dicom_options(options.dicom_out, options.identified, options.slices)
     if options.report:
         report_path(options.report, [*options.files, *(options.slices or ())[1:]], "")
     model = load(options.task, options.model)
@@ -80,7 +90,8 @@ def _screen_file(path: Path, model: "Model", options: argparse.Namespace) -> dic
     from core.screening import screen
 
     started = time.perf_counter()
-    study = shared_reader().read(_bytes(path))
+    data = _bytes(path)
+    study = shared_reader().read(data)
     read_ms = round(1000 * (time.perf_counter() - started), 2)
     result = screen(
         study,
@@ -96,14 +107,16 @@ def _screen_file(path: Path, model: "Model", options: argparse.Namespace) -> dic
     if options.overlay and result.prediction:
         _write_overlay(result, options.overlay, path.stem)
         masks = _write_masks(result, options.overlay, path.stem)
-    _write_report(result, model, path.stem, options)
+    _write_case(result, model, path.stem, data if options.identified else b"", options)
     return to_json(result, masks)
 
 
-def _write_report(result: ScreeningResult, model: "Model", stem: str, options: argparse.Namespace) -> None:
+def _write_case(result: ScreeningResult, model: "Model", stem: str, source: bytes, options: argparse.Namespace) -> None:
     if options.report:
         path = report_path(options.report, options.files, stem)
         write_report(path, result, model.manifest, options.language, has_patient=options.with_patient)
+    if options.dicom_out:
+        write_dicom(options.dicom_out, stem, result, model.manifest, options.language, source)
 
 
 def _screen_series(path: Path, model: "Model", options: argparse.Namespace) -> dict[str, Any]:
@@ -126,7 +139,7 @@ def _screen_series(path: Path, model: "Model", options: argparse.Namespace) -> d
     for place, result in zip(options.slices, patient.slices, strict=True):
         if options.overlay and result.explanation:
             _write_overlay(result, options.overlay, f"{path.stem}_{place:04d}")
-        _write_report(result, model, f"{path.stem}_{place:04d}", options)
+        _write_case(result, model, f"{path.stem}_{place:04d}", b"", options)
     return patient_json(patient, options.slices, n, len(series.failures))
 
 

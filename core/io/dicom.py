@@ -46,7 +46,7 @@ def read_dicom(data: bytes, index: int, key: bytes) -> Study:
 
 def _read(data: bytes, index: int, key: bytes) -> Study:
     dataset, notes = open_dataset(data)
-    n_frames = _count_frames(dataset)
+    n_frames = count_frames(dataset)
     if index >= n_frames:
         raise UsageError(f"frame {index + 1} of {n_frames}")
     _require_description(dataset)
@@ -88,7 +88,12 @@ def examination_date(data: bytes) -> date | None:
         return header.examination_date(open_dataset(data)[0])
 
 
-def _count_frames(dataset: Dataset) -> int:
+def count_frames(dataset: Dataset) -> int:
+    """Frames of an image; one where the header does not tell.
+
+    Raises:
+        FileError: E_TAG when the number makes no sense.
+    """
     if header.numbers(dataset, "NumberOfFrames") == []:
         return 1
     return header.required_int(dataset, "NumberOfFrames", 0, _MAX_FRAMES) or 1

@@ -21,6 +21,7 @@ from typing import Self, TypeVar
 from core.errors import BusyError, FileError, UsageError
 from core.io import vocabulary, wire
 from core.io.dated import DatedStudy
+from core.io.derived.plan import Plan, pack_plan
 from core.io.keys import Kind, keyed_hash
 from core.io.label_table import LabelTable
 from core.io.series import File, Series, folder_files, read_files
@@ -85,7 +86,7 @@ class _Worker:
             with self._limit(_START_LIMIT_S):
                 wire.receive(self._replies, 0)
             self._is_ready = True
-        with self._limit(self._seconds * (wire.TABLE_TIME if header["verb"] == "table" else 1)):
+        with self._limit(self._seconds * wire.patience(header)):
             wire.send(self._requests, header, data)
             return wire.receive(self._replies, max_reply_bytes)
 
@@ -239,6 +240,25 @@ class Reader:
         if len(data) > MAX_XML_BYTES:
             raise VocError(TOO_LARGE)
         return self._ask({"verb": "voc"}, data, 0, lambda reply, _: wire.unpack_voc(reply))
+
+    def derive(self, plan: Plan, source: bytes = b"") -> dict[str, bytes]:
+        """DICOM objects of a result; see derived.objects.derive.
+
+        Args:
+            plan: The result.
+            source: The file that was screened: its patient and study are copied. Without it the objects are de-identified.
+
+        Returns:
+            Bytes by file name. With a source they name the patient: for the command line and the archive, never for a page.
+
+        Raises:
+            FileError: E_BURNED_IN, E_TAG (the source), E_TOO_LARGE, E_CRASH or E_TIMEOUT.
+            BusyError: All processes stayed busy.
+        """
+        header, body = pack_plan(plan)
+        request: wire.Header = {"verb": "derive", "plan": header}
+        files = self._ask(request, body + source, vocabulary.MAX_UNPACKED_BYTES, wire.unpack_files)
+        return {name: content for name, content in files if isinstance(content, bytes)}
 
     def hash_keys(self, values: Sequence[str], kind: Kind) -> list[str]:
         """The keyed hashes that a study has for the same ids, "" for empty ones; see keys.keyed_hash."""

@@ -11,6 +11,7 @@ from typing import IO
 from core.errors import FileError, ScreeningError
 from core.io import wire
 from core.io.container import read_study
+from core.io.derived.plan import unpack_plan
 from core.io.dicom import examination_date
 from core.io.label_table import parse_table
 from core.io.limits import limit_memory, set_alarm
@@ -31,7 +32,7 @@ def main() -> None:
             request, data = wire.receive(requests, sys.maxsize)
         except (EOFError, wire.WireError):
             return
-        set_alarm(seconds * (wire.TABLE_TIME if request.get("verb") == "table" else 1))
+        set_alarm(seconds * wire.patience(request))
         reply, body = _answer(request, data, key)
         set_alarm(0)
         wire.send(replies, reply, *body)
@@ -46,6 +47,10 @@ def _answer(request: wire.Header, data: bytes, key: bytes) -> tuple[wire.Header,
             return wire.pack_table(parse_table(data))
         if request["verb"] == "voc":
             return describe_voc(data), []
+        if request["verb"] == "derive":
+            from core.io.derived.objects import derive  # loads highdicom: a second that few files need
+
+            return wire.pack_files(derive(*unpack_plan(request["plan"], data), key))
         study = read_study(data, request["frame"], key)
         if request["verb"] == "read_dated":
             return wire.pack_dated(study, examination_date(data) if study.container == "dicom" else None)

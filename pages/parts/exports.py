@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.manifest import Manifest
 from core.records import ScreeningResult
-from pages.parts.picture import Look, report_to_save
+from pages.parts.picture import Look, objects_to_save, report_to_save
 from pages.parts.words import t, translator
 
 
@@ -22,7 +22,8 @@ def show_case_exports(manifest: Manifest, result: ScreeningResult, look: Look, s
     task_id, language = manifest.task, translator().language
     has_patient = bool(st.session_state.get(f"{task_id}.report.patient", False))
     own = hashlib.sha256(f"{stem}{language}{has_patient}".encode()).hexdigest()[:8]
-    st.download_button(
+    left, right = st.columns(2)
+    left.download_button(
         t("Report (PDF)"),
         lambda: report_to_save(result, manifest, look, language, has_patient=has_patient),
         f"{stem}_{language}_{own}_report.pdf",
@@ -31,6 +32,21 @@ def show_case_exports(manifest: Manifest, result: ScreeningResult, look: Look, s
         icon=":material/picture_as_pdf:",
         on_click="ignore",
         width="stretch",
+    )
+    has_text = result.study.tags.get("BurnedInAnnotation") == "YES"
+    right.download_button(
+        t("DICOM objects (zip)"),
+        lambda: objects_to_save(result, manifest, look, language),
+        f"{stem}_{language}_dicom.zip",
+        "application/zip",
+        key=f"{task_id}.save.dicom",
+        icon=":material/folder_zip:",
+        on_click="ignore",
+        width="stretch",
+        disabled=has_text,
+        help=t("Text is burned into the image, so copies of it cannot be called de-identified.")
+        if has_text
+        else t("De-identified: image, overlay, masks where there are any, structured report and printed report."),
     )
     st.checkbox(
         t("Pseudonym, age and sex in the report"),

@@ -16,10 +16,12 @@ from core.imaging.overlay import as_rgb, blend, draw_regions, paint_masks
 from core.imaging.resample import fit_within
 from core.imaging.sheets import TALL, crop_pictures, readable, scaled, tall_sheet
 from core.imaging.views import VIEWS
+from core.io.reader import shared_reader
 from core.manifest import Manifest
 from core.records import Frame, Heatmap, ScreeningResult
 from core.reports.case_pdf import case_pdf
 from core.reports.case_pictures import marked_and_overlay
+from core.reports.dicom_objects import plan_objects, zip_files
 from core.reports.overlay_png import drawn_boxes, overlay_png
 
 _GAP_PX = 6
@@ -150,6 +152,16 @@ def report_to_save(
         strength=look.strength,
         has_patient=has_patient,
     )
+
+
+def objects_to_save(result: ScreeningResult, manifest: Manifest, look: Look, language: str) -> bytes:
+    """A zip file of de-identified DICOM objects, with the image as it is shown."""
+    now, display = datetime.now(UTC), _display(result.study.frame, look)
+    report = case_pdf(
+        result, manifest, display=display, made_at=now, language=language, strength=look.strength, has_patient=False
+    )
+    plan = plan_objects(result, manifest, display=display, report=report, made_at=now, strength=look.strength)
+    return zip_files(shared_reader().derive(plan))
 
 
 def plain_picture(result: ScreeningResult, look: Look) -> tuple[Image.Image, float]:
