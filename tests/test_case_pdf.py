@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
@@ -14,6 +15,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 from pypdf import PdfReader
+from streamlit.testing.v1 import AppTest
 
 from core import registry, screening
 from core.cli.main import main
@@ -21,13 +23,14 @@ from core.cli.screen_files import report_path
 from core.errors import UsageError
 from core.figures.printed.style import to_png
 from core.i18n import LANGUAGES, Translator
-from core.imaging.display import to_display
+from core.imaging.display import to_bytes, to_display
 from core.io.phantom_file import write_dicom
 from core.io.reader import shared_reader
 from core.manifest import DEMO_STATEMENT, SYNTHETIC_STATEMENT
 from core.records import Check, Gate, ScreeningResult
 from core.reports import case_pdf as module
 from core.reports.case_pdf import case_pdf
+from pages.parts.picture import Look, objects_to_save, report_to_save
 
 MADE = datetime(2026, 11, 29, 20, 15, tzinfo=UTC)
 PLANTED = {
@@ -207,3 +210,56 @@ def test_one_name_is_for_one_image() -> None:
     assert report_path(Path("out"), two, "b") == Path("out/b_report.pdf")
     with pytest.raises(UsageError, match="takes one image"):
         report_path(Path("out.pdf"), two, "a")
+
+
+# --- on the page -----------------------------------------------------------------------------------------------------
+
+
+def _exports() -> None:
+    import streamlit as st
+
+    from core import registry
+    from pages.parts.exports import show_case_exports
+    from pages.parts.picture import Look
+
+    manifest = registry.manifest_of("hip_osteoporosis")
+    assert manifest is not None
+    show_case_exports(manifest, st.session_state["result"], Look(), "stem")
+
+
+def _names(app: AppTest) -> list[str]:
+    return [button.proto.id.rsplit("-", 1)[-1] for button in app.get("download_button")]
+
+
+def test_the_page_offers_both_and_asks_before_it_names_a_patient() -> None:
+    app = AppTest.from_function(_exports, default_timeout=60)
+    app.session_state["language"] = "en"
+    app.session_state["result"] = result_of("hip_osteoporosis")
+    app.run()
+    assert not app.exception
+    assert _names(app) == ["hip_osteoporosis.save.report", "hip_osteoporosis.save.dicom"]
+    assert not any(button.proto.disabled for button in app.get("download_button"))
+    assert not app.checkbox(key="hip_osteoporosis.report.patient").value
+
+
+def test_the_page_offers_no_objects_of_an_image_with_burned_in_text() -> None:
+    result = result_of("hip_osteoporosis")
+    study = replace(result.study, tags={**result.study.tags, "BurnedInAnnotation": "YES"})
+    app = AppTest.from_function(_exports, default_timeout=60)
+    app.session_state["language"] = "en"
+    app.session_state["result"] = replace(result, study=study)
+    app.run()
+    assert [button.proto.disabled for button in app.get("download_button")] == [False, True]
+
+
+def test_what_the_page_saves_is_what_was_shown() -> None:
+    result, manifest = result_of("hip_osteoporosis"), registry.manifest_of("hip_osteoporosis")
+    assert manifest is not None
+    look = Look(inverted=True)
+    with zipfile.ZipFile(io.BytesIO(objects_to_save(result, manifest, look, "ko"))) as archive:
+        files = {name: pydicom.dcmread(io.BytesIO(archive.read(name))) for name in archive.namelist()}
+    assert set(files) == {"image.dcm", "overlay.dcm", "measurements.dcm", "report.dcm"}
+    np.testing.assert_array_equal(files["image.dcm"].pixel_array, to_bytes(1 - to_display(result.study.frame)))
+    saved = report_to_save(result, manifest, look, "en", has_patient=True)
+    assert str(result.study.pseudonym) in text_of(saved)
+    assert str(result.study.pseudonym) not in text_of(files["report.dcm"].EncapsulatedDocument)

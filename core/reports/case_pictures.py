@@ -91,4 +91,5 @@ def captioned_pictures(result: ScreeningResult, display: NDArray[np.float32], st
     Returns:
         uint8 (h, w, 3).
     """
-    return add_caption(np.hstack(case_pictures(result, display, strength)), caption(result))
+    words = ("DEMONSTRATION" if result.provenance.statement else "", caption(result))
+    return add_caption(np.hstack(case_pictures(result, display, strength)), " \u00b7 ".join(filter(None, words)))

@@ -35,7 +35,7 @@ def show_case_exports(manifest: Manifest, result: ScreeningResult, look: Look, s
     )
     has_text = result.study.tags.get("BurnedInAnnotation") == "YES"
     right.download_button(
-        t("DICOM objects (zip)"),
+        t("DICOM, de-identified (zip)"),
         lambda: objects_to_save(result, manifest, look, language),
         f"{stem}_{language}_dicom.zip",
         "application/zip",
@@ -44,9 +44,7 @@ def show_case_exports(manifest: Manifest, result: ScreeningResult, look: Look, s
         on_click="ignore",
         width="stretch",
         disabled=has_text,
-        help=t("Text is burned into the image, so copies of it cannot be called de-identified.")
-        if has_text
-        else t("De-identified: image, overlay, masks where there are any, structured report and printed report."),
+        help=t("Text is burned into the image, so copies of it cannot be called de-identified.") if has_text else None,
     )
     st.checkbox(
         t("Pseudonym, age and sex in the report"),
