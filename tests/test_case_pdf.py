@@ -41,7 +41,7 @@ PLANTED = {
     "StudyDate": "20250607",
     "InstitutionName": "PLANTED HOSPITAL",
     "StudyDescription": "PLANTED STUDY",
-    "BodyPartExamined": "PLANTEDPART",
+    "ProtocolName": "PLANTED PROTOCOL",
     "ViewPosition": "PLANTEDVIEW",
 }
 
@@ -80,7 +80,7 @@ PAGES = [*zip(registry.tasks(), [*LANGUAGES] * 2, strict=False), *(("chest_lesio
 @pytest.mark.parametrize(("task", "language"), dict.fromkeys(PAGES))
 def test_one_page_says_what_was_found_and_where_it_comes_from(task: str, language: str) -> None:
     result, t = result_of(task), Translator(language)
-    text = text_of(report(result, language))
+    text = text_of(report(result, language, has_patient=True))
     assert result.prediction is not None
     said = ["2026-11-2920:15UTC", result.study.file_sha256, result.provenance.weights_sha256]
     said += [t("Case report"), t(registry.task(task).title), t("research use, not a medical device")]
@@ -154,6 +154,8 @@ def test_nothing_of_the_header_that_names_a_person_is_printed() -> None:
         assert not any(date in text for date in ("1944", "2025"))
         assert (study.pseudonym in text) == has_patient
         assert (f"{study.age_years:.0f}years" in text) == has_patient
+        assert (f"Age{study.age_years:.0f}" in text) == has_patient
+        assert ("Agewithin50to100years" in text) != has_patient
 
 
 def test_without_a_score_there_is_neither_score_nor_overlay() -> None:

@@ -80,7 +80,7 @@ class _Page(Paper):
         answer, checks = Text(t, _LEFT, size), Text(t, self.width - _LEFT - GAP, size)
         points, foot = Text(t, self.width, size), Text(t, self.width, scale * _FOOT_PT)
         write_answer(answer, self.result)
-        write_checks(checks, self.result)
+        write_checks(checks, self.result, has_patient=has_patient)
         write_points(points, self.manifest, self.result)
         self._write_origin(foot, has_patient)
         return answer, checks, points, foot
@@ -99,7 +99,7 @@ class _Page(Paper):
         """That the image is no patient's, and what the numbers are worth."""
         t, statement = self.t, self.result.provenance.statement
         kind = t("PHANTOM: a simulated image, no patient") if self.result.study.is_phantom else ""
-        return ". ".join(filter(None, (kind, t(statement) if statement else "")))
+        return " \u00b7 ".join(filter(None, (kind, t(statement) if statement else "")))
 
     def _pictures(self, pictures: list[NDArray[np.uint8]], top: float, height: float) -> float:
         """Side by side in the middle, as large as there is room; where they end."""

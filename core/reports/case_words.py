@@ -8,7 +8,7 @@ from core.clinical.heart import MAX_RATIO, is_enlarged, is_judged
 from core.figures.style import LABEL_COLOURS, number, score_words
 from core.i18n import Translator
 from core.manifest import NEVER, Estimate, Manifest, OperatingPoint
-from core.records import Finding, ScreeningResult
+from core.records import Check, Finding, ScreeningResult
 from core.reports.paper import Text, question_words
 
 _MOST_BOXES = 8
@@ -173,7 +173,16 @@ def _estimate(estimate: Estimate, digits: int) -> str:
     return f"{value} ({low}\u2013{high})"
 
 
-def write_checks(text: Text, result: ScreeningResult) -> None:
+def _check(check: Check, t: Translator, *, has_patient: bool) -> str:
+    """What a check found; the age itself only where the patient may be described."""
+    if "age" not in check.values or has_patient:
+        return t(check.message, **check.values)
+    if check.outcome == "passed":
+        return t("Age within {low} to {high} years", **check.values)
+    return t("Age outside the model's range of {low} to {high} years", **check.values)
+
+
+def write_checks(text: Text, result: ScreeningResult, *, has_patient: bool) -> None:
     """Outcome of the gate, and every check with its own, those with a question first."""
     t, gate = text.t, result.gate
     text.head(t("Checks before the score"))
@@ -192,7 +201,7 @@ def write_checks(text: Text, result: ScreeningResult) -> None:
         if lines_before >= _MOST_CHECK_LINES:
             text.say(t("Further checks: {n}.", n=len(gate.checks) - place), x=0.2)
             return
-        text.say(t(check.message, **check.values), 2, x=0.2)
+        text.say(_check(check, t, has_patient=has_patient), 2, x=0.2)
         top, parts = text.cells[lines_before]
         text.cells[lines_before] = (top, [(0.0, words[check.outcome], 0.2, 1.0, parts[0][4]), *parts])
     for note in result.study.notes[:2]:
