@@ -14,9 +14,10 @@ run: ## Start the app on 127.0.0.1:8501 (PORT=8600 make run for another port)
 	@echo "Starting the app: http://127.0.0.1:$(PORT) (stop with Ctrl-C)"
 	@exec $(PYTHON) -m streamlit run app.py --server.port $(PORT)
 
-test: ## Run all tests, those with a browser included
+test: ## Run all tests, those with a browser and with servers included
 	@tools/setup.sh requirements-dev.txt
 	@$(PYTHON) tools/browser.py
+	@$(PYTHON) tools/servers.py
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: ## Check format, lint, types and floors, in seconds

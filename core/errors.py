@@ -4,6 +4,7 @@
     ├── FileError             one file is at fault: the batch goes on
     ├── WeightsError          one model is at fault: its task is disabled, the others work
     ├── BusyError             nothing is at fault: try again
+    ├── HistoryError          the database of history and audit log is at fault: screening works
     └── UsageError            the call is at fault (unknown task, wrong option)
         ├── TableError        a table of scores or labels is at fault
         └── BundleError       an evaluation bundle is at fault
@@ -151,6 +152,13 @@ MESSAGES: dict[str, Message] = {
         mark("A zip file as this program wrote it: every file in it unchanged, and none added or missing."),
         mark("Export the evaluation again, or ask its sender for the file as it was written."),
     ),
+    "E_HISTORY": Message(
+        mark("The history cannot be read or written."),
+        mark("A database that this program can open, made by this version or an earlier one."),
+        mark(
+            "Check its address in fivefold.toml, the rights of the user, the space on the disk, and that its driver is installed."
+        ),
+    ),
     "E_USAGE": Message(
         mark("The request cannot be understood."),
         mark("One of the documented options."),
@@ -190,6 +198,13 @@ class BusyError(ScreeningError):
 
     def __init__(self, got: str = "") -> None:
         super().__init__("E_BUSY", got)
+
+
+class HistoryError(ScreeningError):
+    """The database of history and audit log is at fault; screening works."""
+
+    def __init__(self, got: str = "") -> None:
+        super().__init__("E_HISTORY", got)
 
 
 class UsageError(ScreeningError):

@@ -1,6 +1,7 @@
 """Fixtures for all tests: the folder of real data, the running app, a browser and a page in it."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -12,12 +13,29 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
+import sqlalchemy
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tools import browser as chromium
+from tools import servers
 
 ROOT = Path(__file__).resolve().parents[1]
 START_LIMIT_S = 120
+
+
+# --- what this installation keeps ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The history of the tests, and of every process that they start, lies in a folder of theirs."""
+    before = os.environ.get("FIVEFOLD_HISTORY")
+    os.environ["FIVEFOLD_HISTORY"] = f"sqlite:///{tmp_path_factory.mktemp('history') / 'history.sqlite'}"
+    yield
+    if before is None:
+        del os.environ["FIVEFOLD_HISTORY"]
+    else:
+        os.environ["FIVEFOLD_HISTORY"] = before
 
 
 # --- real data -------------------------------------------------------------------------------------------------------
@@ -42,6 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("realdata")
         if "browser" in fixtures:
             item.add_marker("browser")
+        if "postgresql" in fixtures:
+            item.add_marker("server")
     # Last: they are the slowest, and Playwright keeps an event loop running in this thread from its first use on.
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
@@ -51,6 +71,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("FIVEFOLD_DATA is not set")
     if item.get_closest_marker("browser") and chromium.is_declined():
         pytest.skip("FIVEFOLD_NO_BROWSER=1")
+    if item.get_closest_marker("server") and not servers.is_required():
+        if servers.is_declined():
+            pytest.skip("FIVEFOLD_NO_SERVERS=1")
+        if servers.postgresql_folder() is None:
+            pytest.skip("PostgreSQL is not installed")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -69,6 +94,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{n_real} real-data tests skipped: set FIVEFOLD_DATA", yellow=True)
     if n_browser := sum("browser" in keywords for keywords in skipped):
         terminalreporter.write_line(f"{n_browser} browser tests skipped: FIVEFOLD_NO_BROWSER=1", yellow=True)
+    if n_server := sum("server" in keywords for keywords in skipped):
+        terminalreporter.write_line(f"{n_server} tests with a server skipped: python tools/servers.py", yellow=True)
+
+
+# --- servers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """A PostgreSQL of its own in a new folder: yields the URL of its first database; ends with the tests."""
+    with servers.running_postgresql() as url:
+        yield url
+
+
+@pytest.fixture
+def postgresql(postgresql_server: str) -> str:
+    """The URL of an empty database."""
+    engine = sqlalchemy.create_engine(postgresql_server, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    name = f"test_{secrets.token_hex(6)}"
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    return str(engine.url.set(database=name).render_as_string(hide_password=False))
 
 
 # --- the running app -------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from core.evaluation import checking
 from core.evaluation.checking import CHECK, FILES, TRUTH, UNPACKED, check_evaluation
 from core.evaluation.located import NO_MASK
 from core.evaluation.mapped_table import AMBIGUOUS, CONTRADICTION, NO_IMAGE, NO_ROW, REPEATED, UNREADABLE
+from core.io import image_archive
 from core.io.image_archive import unpack_zip
 from core.io.progress import Progress
 from core.io.reader import shared_reader
@@ -178,7 +179,7 @@ def test_half_an_archive_is_not_taken_for_the_whole(
 
     model, archive, out = load("hip_osteoporosis", None), packed(hips, tmp_path / "films.zip"), tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(checking, "unpack_zip", part)
+        patch.setattr(image_archive, "unpack_zip", part)
         with pytest.raises(Ended):
             check(model, archive, hips.parent / "labels.csv", out)
     assert check(model, archive, hips.parent / "labels.csv", out)["n_cases"] == 3

@@ -10,10 +10,36 @@ import sys
 from collections.abc import Sequence
 
 from core import __version__
-from core.cli import curate, evaluate, experiment, explanations, phantom, screen, selfcheck, tasks, train, weights
+from core.cli import (
+    audit,
+    batch,
+    curate,
+    evaluate,
+    experiment,
+    explanations,
+    phantom,
+    screen,
+    selfcheck,
+    tasks,
+    train,
+    weights,
+)
 from core.errors import ScreeningError, UsageError, WeightsError
 
-COMMANDS = (tasks, screen, evaluate, explanations, train, experiment, curate, phantom, weights, selfcheck)
+COMMANDS = (
+    tasks,
+    screen,
+    batch,
+    evaluate,
+    explanations,
+    train,
+    experiment,
+    curate,
+    phantom,
+    weights,
+    audit,
+    selfcheck,
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,13 +2,15 @@
 
 import argparse
 import json
+import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import registry
 from core.cli.screen_files import check_dicom_options, report_path, write_dicom, write_report
-from core.errors import FileError, ScreeningError, UsageError, WeightsError
+from core.errors import FileError, HistoryError, ScreeningError, UsageError, WeightsError
 from core.i18n import LANGUAGES
 from core.records import ScreeningResult
 
@@ -58,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-patient", action="store_true", help="write pseudonym, age and sex into the report, as the file tells"
     )
+    parser.add_argument("--history", action="store_true", help="keep every result in the history, as numbers")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,11 +74,12 @@ def run(options: argparse.Namespace) -> int:
     if options.report:
         report_path(options.report, [*options.files, *(options.slices or ())[1:]], "")
     model = load(options.task, options.model)
+    options.token = secrets.token_hex(16)  # of this run: in the history the same file is another screening next time
     failed = False
     for path in options.files:
         try:
             record = _screen_series(path, model, options) if options.slices else _screen_file(path, model, options)
-        except (WeightsError, UsageError):
+        except (WeightsError, UsageError, HistoryError):
             raise
         except ScreeningError as error:
             failed = True
@@ -103,6 +107,7 @@ def _screen_file(path: Path, model: "Model", options: argparse.Namespace) -> dic
         box=None if options.box is None else options.box - 1,
         read_ms=read_ms,
     )
+    _keep([result], options)
     masks: dict[str, str] = {}
     if options.overlay and result.prediction:
         _write_overlay(result, options.overlay, path.stem)
@@ -136,11 +141,21 @@ def _screen_series(path: Path, model: "Model", options: argparse.Namespace) -> d
         method=options.method,
         point=options.operating_point,
     )
+    _keep(patient.slices, options)
     for place, result in zip(options.slices, patient.slices, strict=True):
         if options.overlay and result.explanation:
             _write_overlay(result, options.overlay, f"{path.stem}_{place:04d}")
         _write_case(result, model, f"{path.stem}_{place:04d}", b"", options)
     return patient_json(patient, options.slices, n, len(series.failures))
+
+
+def _keep(results: Sequence[ScreeningResult], options: argparse.Namespace) -> None:
+    """In the history, where asked for."""
+    if options.history:
+        from core.services.history import open_history
+
+        for result in results:
+            open_history().add(result, "command line", "command line", options.token)
 
 
 def _bytes(path: Path) -> bytes:

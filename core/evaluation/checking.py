@@ -5,8 +5,6 @@ of every image by the hash of its pixels (`files.json`).
 """
 
 import json
-import os
-import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +20,7 @@ from core.evaluation.mapped_table import COLUMNS, apply_mapping
 from core.evaluation.mapping import TableMapping
 from core.evaluation.precheck import check
 from core.evaluation.suggestion import suggest
-from core.io.image_archive import unpack_zip
+from core.io.image_archive import unpacked
 from core.io.journal import Journal
 from core.io.progress import Progress
 from core.io.reader import shared_reader
@@ -31,7 +29,6 @@ from core.io.weights_file import write_atomically
 from core.screening import screen
 
 CHECK, TRUTH, FILES, UNPACKED, INDEX = "check.json", "truth.csv", "files.json", "images", "index.jsonl"
-_PARTLY = "images.part"
 _TIMED = 3  # images that are screened to tell how long all will take
 
 
@@ -54,7 +51,7 @@ def check_evaluation(
     Raises:
         ScreeningError: The archive or the table is at fault.
     """
-    folder = _folder(data, out, progress)
+    folder = unpacked(data, out / UNPACKED, progress)
     progress.step(0, phase="reading")
     index = index_folder(folder, Journal(out / INDEX, {"data": str(folder)}), lambda done, n: progress.step(done, n))
     task = registry.task(model.manifest.task)
@@ -90,18 +87,6 @@ def _mapping(path: Path) -> TableMapping:
         return TableMapping.from_json(path.read_bytes())
     except OSError as error:
         raise TableError("E_MAPPING", "the file of columns cannot be opened") from error
-
-
-def _folder(data: Path, out: Path, progress: Progress) -> Path:
-    if data.is_dir():
-        return data
-    folder, partly = out / UNPACKED, out / _PARTLY
-    if not folder.is_dir():
-        progress.step(0, phase="unpacking")
-        shutil.rmtree(partly, ignore_errors=True)  # of a run that was killed meanwhile
-        unpack_zip(data, partly)
-        os.replace(partly, folder)
-    return folder
 
 
 def _trial(model: Model, folder: Path, rows: list[dict[str, str]]) -> dict[str, float]:

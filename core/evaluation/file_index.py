@@ -77,9 +77,7 @@ def index_folder(folder: Path, journal: Journal = NOTHING_KEPT, progress: Progre
     Raises:
         BusyError: The reader stayed busy; the journal keeps what is done.
     """
-    names = read_names(folder)
-    found = sorted((names.get(file, file), file) for file in _files(folder))
-    found = [(name, file) for name, file in found if not _is_left_out(name)]
+    found = list_images(folder)
     (key,) = shared_reader().hash_keys(["index"], "patient")
     files = []
     for done, (name, file) in enumerate(found):
@@ -89,6 +87,13 @@ def index_folder(folder: Path, journal: Journal = NOTHING_KEPT, progress: Progre
     if progress is not None:
         progress(len(found), len(found))
     return FileIndex(tuple(files))
+
+
+def list_images(folder: Path) -> list[tuple[str, str]]:
+    """Name that people know, and path below the folder, of every file that `index_folder` reads, in the order of names."""
+    names = read_names(folder)
+    found = sorted((names.get(file, file), file) for file in _files(folder))
+    return [(name, file) for name, file in found if not _is_left_out(name)]
 
 
 def _files(folder: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 import stat
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import FileError
-from core.io.series import looks_zip
+from core.io.progress import Progress
+from core.io.series import looks_zip, printable
 from core.io.text_encoding import decode_names
 from core.io.zip_file import MAX_RATIO
 
@@ -72,6 +74,28 @@ def unpack_zip(path: Path, folder: Path) -> int:
     return len(names)
 
 
+def unpacked(data: Path, folder: Path, progress: Progress) -> Path:
+    """The folder of images: `data` itself, or where the archive lies unpacked; a run that was killed meanwhile starts again.
+
+    Args:
+        data: A folder or a zip archive.
+        folder: Made for the files of an archive, unless it is there.
+        progress: Is told of the phase "unpacking".
+
+    Raises:
+        FileError: See `unpack_zip`.
+    """
+    if data.is_dir():
+        return data
+    if not folder.is_dir():
+        partly = folder.with_name(f"{folder.name}.part")
+        progress.step(0, phase="unpacking")
+        shutil.rmtree(partly, ignore_errors=True)
+        unpack_zip(data, partly)
+        os.replace(partly, folder)
+    return folder
+
+
 def read_names(folder: Path) -> dict[str, str]:
     """Names by number of the files that `unpack_zip` wrote; empty for any other folder."""
     try:
@@ -110,10 +134,7 @@ def _names(entries: Sequence[zipfile.ZipInfo]) -> list[str]:
 def _clean(name: str) -> str:
     parts = re.split(r"[/\\]", re.sub(r"^[A-Za-z]:", "", name))
     kept = [part for part in parts[:-1] if part not in ("", ".", "..")] + parts[-1:]
-    escaped = "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in "/".join(kept)
-    )
-    return escaped[-_MAX_NAME:]
+    return printable("/".join(kept))[-_MAX_NAME:]
 
 
 def _refuse(entry: zipfile.ZipInfo) -> None:

@@ -35,10 +35,13 @@ class Journal:
         if path.is_file():
             self._load(path, first)
         if not path.is_file() or not path.stat().st_size:
-            _append(path, first)
+            append_line(path, first.encode())
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._known
 
     def _load(self, path: Path, first: str) -> None:
         content = path.read_bytes()
@@ -66,7 +69,7 @@ class Journal:
         line = json.dumps([key, compute()])
         value = json.loads(line)[1]
         if self._path is not None:
-            _append(self._path, line)
+            append_line(self._path, line.encode())
             self._known[key] = value
         return value
 
@@ -76,8 +79,9 @@ class Journal:
             self._path.unlink(missing_ok=True)
 
 
-def _append(path: Path, line: str) -> None:
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file; it is on the disk when this returns."""
     with path.open("ab") as file:
-        file.write(line.encode("utf-8") + b"\n")
+        file.write(line + b"\n")
         file.flush()
         os.fsync(file.fileno())

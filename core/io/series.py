@@ -38,10 +38,14 @@ def looks_zip(data: bytes) -> bool:
 
 def display_name(name: str) -> str:
     """The end of a file name, with what cannot be printed escaped. It is for the eye alone and may hold a patient's name."""
-    escaped = "".join(
+    return printable(name)[-vocabulary.MAX_TAG_CHARS :]
+
+
+def printable(name: str) -> str:
+    """A file name with what cannot be printed escaped."""
+    return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in name
     )
-    return escaped[-vocabulary.MAX_TAG_CHARS :]
 
 
 def folder_files(folder: Path, max_bytes: int) -> Iterator[File]:

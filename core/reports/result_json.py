@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.errors import ScreeningError
-from core.records import Check, Finding, PatientResult, ScreeningResult
+from core.records import Check, Finding, Lesion, PatientResult, ScreeningResult
 
 
 def _check(check: Check) -> dict[str, Any]:
@@ -111,6 +111,34 @@ def to_json(result: ScreeningResult, mask_files: Mapping[str, str] | None = None
         },
         "timings_ms": dict(result.timings_ms),
     }
+
+
+def shown_json(result: ScreeningResult) -> dict[str, Any]:
+    """What may be kept of a result: as `to_json`, the same for the same file, and no number that the gate hides."""
+    record = {key: value for key, value in to_json(result).items() if key != "timings_ms"}
+    if result.gate.shows_score:
+        return record
+    return record | {"findings": [], "measures": {}, "lines": {}, "branches": {}, "explanation": None}
+
+
+def findings_of(record: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """The findings of a result that was written by `to_json`, without the pixels of masks."""
+    return tuple(
+        Finding(
+            label=str(found["label"]),
+            probability=float(found["probability"]),
+            positive=bool(found["positive"]),
+            laterality=found["laterality"],
+            box_xyxy=None if found["box_xyxy"] is None else tuple(found["box_xyxy"]),
+            grade=found["grade"],
+            probabilities=found["probabilities"],
+            lesions=tuple(
+                Lesion(tuple(own["box_xyxy"]), own["area_px"], own["probability"]) for own in found["lesions"] or ()
+            ),
+            threshold=found["threshold"],
+        )
+        for found in record["findings"]
+    )
 
 
 def patient_json(patient: PatientResult, places: Sequence[int], n_slices: int, n_left_out: int) -> dict[str, Any]:
