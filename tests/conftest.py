@@ -151,6 +151,7 @@ def app_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shutil.copytree(ROOT / "weights", weights, copy_function=os.symlink, ignore=shutil.ignore_patterns("local.json"))
     own = {"FIVEFOLD_WEIGHTS": str(weights), "FIVEFOLD_EVALUATIONS": str(folder / "evaluations")}
     own["FIVEFOLD_REVIEWS"] = str(folder / "reviews")
+    own |= {"FIVEFOLD_BATCHES": str(folder / "batches")}
     port = free_port()
     command = [
         sys.executable,

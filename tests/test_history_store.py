@@ -95,7 +95,10 @@ def test_a_result_comes_back_as_it_was(history: History, result: ScreeningResult
     assert kept.weights_sha256 == result.provenance.weights_sha256
     assert kept.file_sha256 == result.study.file_sha256
     assert kept.pseudonym == result.study.pseudonym
-    assert kept.gate_checks() == list(result.gate.checks)
+    age_hidden = [
+        replace(own, values={**own.values, "age": "–"}) if own.code == "age" else own for own in result.gate.checks
+    ]
+    assert kept.gate_checks() == age_hidden
     assert (kept.outcome, kept.confirmed, kept.has_score) == ("accepted", False, True)
     assert kept.result == {key: value for key, value in to_json(result).items() if key != "timings_ms"}
     assert result.prediction is not None
@@ -132,7 +135,10 @@ def test_no_name_id_or_birth_date_is_in_the_file(tmp_path: Path, planted: bytes)
 
 
 def test_age_and_sex_are_kept_only_where_allowed(url: str, result: ScreeningResult) -> None:
-    old = replace(result, study=replace(result.study, age_years=97.0, sex="F"))
+    age = Check(
+        "age_outside", "confirm", "Age {age} is outside {low} to {high} years", {"age": 97, "low": 18, "high": 90}
+    )
+    old = replace(result, study=replace(result.study, age_years=97.0, sex="F"), gate=Gate((age,), confirmed=True))
     store = Store(url)
     plain = History(store).find(History(store).add(old, "reader", "page", "a"))
     allowed = History(store, has_demographics=True)
@@ -141,6 +147,9 @@ def test_age_and_sex_are_kept_only_where_allowed(url: str, result: ScreeningResu
     assert kept is not None
     assert (plain.age_years, plain.sex) == (None, None)
     assert (kept.age_years, kept.sex) == (90.0, "F")
+    assert "97" not in json.dumps([plain.checks, plain.result["gate"], kept.checks, kept.result["gate"]])
+    assert plain.result["gate"]["reasons"][0]["message"] == "Age – is outside 18 to 90 years"
+    assert kept.result["gate"]["reasons"][0]["message"] == "Age 90 is outside 18 to 90 years"
 
 
 @pytest.mark.parametrize("confirmed", [False, True])

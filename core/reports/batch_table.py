@@ -33,6 +33,11 @@ def _slots(manifest: Manifest) -> list[str]:
     return ["", *(f"_{side}" for side in _SIDES if task.has_sides)]
 
 
+def numbers_of(row: Mapping[str, str]) -> list[str]:
+    """Ends of the columns of a row that come several times: "" or "_" and a label or a side."""
+    return [name.removeprefix("score") for name in row if name == "score" or name.startswith("score_")]
+
+
 def row(manifest: Manifest, case: Mapping[str, Any]) -> list[str]:
     """One file as text; no cell is a formula.
 
@@ -81,7 +86,7 @@ def _by_label(
         called = [finding for finding in own if finding.positive]
         highest = max((finding.probability for finding in own), default=measures.get(f"presence_{label}", [None])[0])
         yield from ((f"score_{label}", highest), (f"positive_{label}", bool(called)))
-        yield f"n_{label}", sum(1 if finding.box_xyxy else len(finding.lesions) for finding in called)
+        yield f"n_{label}", sum(len(finding.lesions) or 1 for finding in called)
 
 
 def _text(value: object) -> str:

@@ -39,7 +39,11 @@ def write_answer(text: Text, result: ScreeningResult) -> None:
 
 def _write_region(text: Text, result: ScreeningResult, finding: Finding, index: int) -> None:
     t, task = text.t, registry.task(result.provenance.task)
-    words = t("Above the operating point") if finding.positive else t("Below the operating point")
+    words = {
+        True: t("Above the operating point"),
+        False: t("Below the operating point"),
+        None: t("No operating point"),
+    }[finding.positive]
     if finding.grade is not None:
         words = t(task.labels[finding.grade].name)
     side = {"L": t("Left"), "R": t("Right")}.get(finding.laterality or "", "")
@@ -48,6 +52,8 @@ def _write_region(text: Text, result: ScreeningResult, finding: Finding, index: 
     values = {"grade": question_words(task.id, finding.label, t), "score": score}
     if finding.grade is None:
         text.say(t("Score {score}.", score=score))
+    elif finding.positive is None:
+        text.say(t("Score for {grade}: {score}.", **values))
     elif finding.positive:
         text.say(t("Score for {grade}: {score}, at or above the operating point.", **values))
     else:
@@ -77,7 +83,7 @@ def _measures(result: ScreeningResult, index: int, t: Translator) -> Iterator[st
 def _write_boxes(text: Text, result: ScreeningResult) -> None:
     assert result.prediction is not None
     t, findings = text.t, result.prediction.findings
-    called = sum(finding.positive for finding in findings)
+    called = sum(bool(finding.positive) for finding in findings)
     text.say(t("Boxes called: {n}", n=called) if called else t("No box: called normal"), scale=1.2)
     if findings:
         heads = (t("No."), t("Finding"), t("Score"), t("Called"), t("Box, pixels"))
@@ -143,14 +149,18 @@ def write_points(text: Text, manifest: Manifest, result: ScreeningResult) -> Non
     heads = (t("Finding"), t("Threshold"), t("Sensitivity"), t("Specificity"), "n")
     text.row(list(zip(_POINT_EDGES, heads, strict=True)), scale=0.85)
     for point in points:
-        threshold = f"{number(point.threshold)} ({number(point.threshold_low)}\u2013{number(point.threshold_high)})"
+        threshold = number(point.cut_off)
+        if point.threshold_low is not None and point.threshold_high is not None:
+            threshold += f" ({number(point.threshold_low)}\u2013{number(point.threshold_high)})"
         digits = 3 if kind == "segmenter" else 2  # nearly every pixel is healthy
         estimates = (_estimate(point.sensitivity, digits), _estimate(point.specificity, digits))
         name = question_words(manifest.task, point.label, t)
         text.row(list(zip(_POINT_EDGES, (name, threshold, *estimates, str(point.n)), strict=True)))
     text.say(t("Measured on: {data}", data="; ".join(dict.fromkeys(t(point.data) for point in points))), 2)
     never = [
-        question_words(manifest.task, point.label, t) for point in manifest.operating_points if point.threshold >= NEVER
+        question_words(manifest.task, point.label, t)
+        for point in manifest.operating_points
+        if point.threshold is not None and point.threshold >= NEVER
     ]
     if never:
         text.say(
@@ -159,16 +169,22 @@ def write_points(text: Text, manifest: Manifest, result: ScreeningResult) -> Non
 
 
 def _used_points(manifest: Manifest, result: ScreeningResult) -> list[OperatingPoint]:
-    """Of one threshold for all the one; of a threshold each those that can be reached."""
+    """Of one threshold for all the one; of a threshold each those that can be reached. None without a threshold."""
     if result.prediction is None or not result.gate.shows_score:
         return []
     if registry.task(manifest.task).kind in ("segmenter", "detector"):
         first = {point.label: point for point in reversed(manifest.operating_points)}
-        return [first[label] for label in manifest.labels if label in first and first[label].threshold < NEVER]
-    return [point for point in manifest.operating_points if point.id == result.operating_point]
+        return [first[label] for label in manifest.labels if label in first and first[label].cut_off < NEVER]
+    return [
+        point
+        for point in manifest.operating_points
+        if point.id == result.operating_point and point.threshold is not None
+    ]
 
 
-def _estimate(estimate: Estimate, digits: int) -> str:
+def _estimate(estimate: Estimate | None, digits: int) -> str:
+    if estimate is None:
+        return "\u2013"
     value, low, high = (number(x, digits) for x in (estimate.value, estimate.low, estimate.high))
     return f"{value} ({low}\u2013{high})"
 

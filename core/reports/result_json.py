@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from core import registry
 from core.errors import ScreeningError
 from core.records import Check, Finding, Lesion, PatientResult, ScreeningResult
 
@@ -127,7 +129,7 @@ def findings_of(record: Mapping[str, Any]) -> tuple[Finding, ...]:
         Finding(
             label=str(found["label"]),
             probability=float(found["probability"]),
-            positive=bool(found["positive"]),
+            positive=found["positive"],
             laterality=found["laterality"],
             box_xyxy=None if found["box_xyxy"] is None else tuple(found["box_xyxy"]),
             grade=found["grade"],
@@ -139,6 +141,36 @@ def findings_of(record: Mapping[str, Any]) -> tuple[Finding, ...]:
         )
         for found in record["findings"]
     )
+
+
+@dataclass(frozen=True)
+class KeptScore:
+    """One score of a result that was written.
+
+    Attributes:
+        value: In [0, 1].
+        threshold: Of its operating point, where the result says it.
+        positive: At or above it; None where nobody has chosen one.
+    """
+
+    value: float
+    threshold: float | None
+    positive: bool | None
+
+
+def scores_of(record: Mapping[str, Any]) -> dict[tuple[str, str | None], KeptScore]:
+    """Every score of a result by label and side of the body; of several boxes the highest, of none the presence."""
+    has_one_point = registry.task(record["task"]).kind in ("classifier", "grader")
+    point = (record["operating_point"] or {}).get("threshold") if has_one_point else None
+    found: dict[tuple[str, str | None], KeptScore] = {}
+    for finding in sorted(findings_of(record), key=lambda finding: finding.probability):
+        threshold = point if finding.threshold is None else finding.threshold
+        found[finding.label, finding.laterality] = KeptScore(finding.probability, threshold, finding.positive)
+    for name, values in record["measures"].items():
+        label = name.removeprefix("presence_")
+        if label != name and values[0] is not None:
+            found.setdefault((label, None), KeptScore(values[0], None, False))
+    return found
 
 
 def patient_json(patient: PatientResult, places: Sequence[int], n_slices: int, n_left_out: int) -> dict[str, Any]:

@@ -28,8 +28,9 @@ from core.records import ScreeningResult
 from core.reports.batch_table import SCHEMA, columns, row
 from core.reports.result_json import error_json, shown_json
 from core.screening import operating_point, screen
+from core.services.batches import RESULTS, TABLE
 
-TABLE, RESULTS, UNPACKED = "results.csv", "results.json", "images"
+UNPACKED = "images"
 Keep = Callable[[str, ScreeningResult], None]
 Case = dict[str, Any]
 

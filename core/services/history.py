@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from core.errors import HistoryError
 from core.io.tables import csv_bytes, plain_cell
-from core.records import Check, ScreeningResult
+from core.records import Check, Gate, ScreeningResult
 from core.reports.result_json import shown_json
 from core.services import audit
 from core.services.history_settings import HistorySettings, history_settings
@@ -169,7 +169,8 @@ class History:
         return str(row["id"])
 
     def _row(self, result: ScreeningResult, source: str, token: str) -> dict[str, Any]:
-        study, gate, record = result.study, result.gate, shown_json(result)
+        study, gate = result.study, self._with_age_hidden(result.gate)
+        record = shown_json(replace(result, gate=gate))
         scores = [finding["probability"] for finding in record["findings"]]
         is_answered = gate.shows_score
         age = study.age_years if self._has_demographics else None
@@ -188,10 +189,20 @@ class History:
             "outcome": gate.outcome,
             "confirmed": gate.confirmed,
             "score": max(scores, default=None),
-            "positive": any(found["positive"] for found in record["findings"]) if is_answered else None,
+            "positive": _any_positive(record["findings"]) if is_answered else None,
             "checks": [asdict(check) | {"values": dict(check.values)} for check in gate.checks],
             "result": record,
         }
+
+    def _with_age_hidden(self, gate: Gate) -> Gate:
+        """The checks say how old somebody is; not where that is not kept, nor above the oldest age."""
+        checks = []
+        for check in gate.checks:
+            values = dict(check.values)
+            if isinstance(age := values.get("age"), int):
+                values["age"] = min(age, int(_OLDEST_AGE)) if self._has_demographics else "–"
+            checks.append(replace(check, values=values))
+        return replace(gate, checks=tuple(checks))
 
     def find(self, identity: str) -> Kept | None:
         """One screening by its id, None where there is none.
@@ -312,3 +323,9 @@ def open_history(settings: HistorySettings | None = None) -> History:
     if not settings.enabled:
         raise HistoryError("it is switched off here")
     return _opened(settings)
+
+
+def _any_positive(findings: Sequence[Mapping[str, Any]]) -> bool | None:
+    """Whether any finding is called; None where nobody has chosen an operating point."""
+    sides = [found["positive"] for found in findings]
+    return None if sides and None in sides else any(sides)

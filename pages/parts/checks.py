@@ -1,8 +1,10 @@
 """The checks before the score: one line each, and what a person must see before a doubtful score."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from core.records import Check, ScreeningResult
+from core.records import Check, Gate, ScreeningResult
 from core.registry import tasks
 from pages.parts.menu import has_page, show_link
 from pages.parts.road import confirm
@@ -18,14 +20,18 @@ _ORDER = ("refused", "confirm", "passed")
 
 def show_checks(result: ScreeningResult) -> None:
     """All checks, those with a question first."""
-    gate = result.gate
+    show_gate(result.gate, result.study.notes)
+
+
+def show_gate(gate: Gate, notes: Sequence[str] = ()) -> None:
+    """The same of a gate alone, with what the reader of the file noted."""
     with st.container(border=True):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown(f"**{t('Checks before the score')}**", width="content")
             passed = sum(check.outcome == "passed" for check in gate.checks)
             st.caption(t("{passed} of {n} passed", passed=passed, n=len(gate.checks)), width="content")
         st.markdown("  \n".join(map(_line, sorted(gate.checks, key=lambda check: _ORDER.index(check.outcome)))))
-        for note in result.study.notes:
+        for note in notes:
             st.caption(t(note))
         if gate.confirmed:
             st.caption(t("The questions were confirmed by the reader; the saved result says so."))

@@ -10,6 +10,7 @@ from core.figures.style import threshold_words
 from core.manifest import Manifest, file_sha256
 from core.services.evaluations import TRUTH, Evaluation
 from pages.parts.errors import show_error
+from pages.parts.recording import note
 from pages.parts.words import literal, t
 
 
@@ -42,6 +43,8 @@ def show_adopt(evaluation: Evaluation, manifest: Manifest, question: Question, t
         except UsageError as error:
             show_error(error)
         else:
+            about = {"by": by, "threshold": threshold, "version": manifest.version, "cases_sha256": digest}
+            note("adoption", f"{manifest.task}/{manifest.model} {question.label}", about)
             st.success(t("Adopted: version {version}", version=manifest.version), icon=":material/check_circle:")
     with right:
         own = [change for change in manifest.changelog if "+local." in change.version]

@@ -1,5 +1,6 @@
 """What leaves the page: statistics, a bundle whose files are looked through before it is saved, and a key that stays."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from core.reports.evaluation_pdf import summary_files, summary_pdf
 from core.services.evaluations import NOTES, TRUTH, Evaluation
 from pages.parts.errors import show_error
 from pages.parts.method import show_rows
+from pages.parts.recording import note
 from pages.parts.words import t, translator
 
 _MADE = "measuring.bundle.made"
@@ -117,7 +119,8 @@ def _show_files(data: bytes, files: Sequence[tuple[str, int, str]]) -> None:
         "application/zip",
         key="measuring.bundle.save",
         icon=":material/download:",
-        on_click="ignore",
+        on_click=note,
+        args=("export", f"evaluation bundle, sha256 {hashlib.sha256(data).hexdigest()}"),
         type="primary",
     )
 

@@ -26,7 +26,7 @@ def show_new(store: Evaluations) -> Evaluation | None:
     """The form; an evaluation once it was filled in."""
     with st.container(border=True):
         st.markdown("#### " + t("1. What is measured"))
-        manifest = _choose_task()
+        manifest = choose_task("measuring.task")
         if manifest is None:
             return None
         st.markdown("#### " + t("2. Images"))
@@ -53,15 +53,15 @@ def show_new(store: Evaluations) -> Evaluation | None:
     return store.create(manifest.task, manifest.model, labels, data, str(folder or ""))
 
 
-def _choose_task() -> Manifest | None:
-    """The manifest of the model that is measured."""
+def choose_task(key: str) -> Manifest | None:
+    """The manifest of the model of a task; `key` names the widget."""
     tasks = [task for task in registry.tasks().values() if registry.model_folders(task.id)]
     titles = {task.id: t(task.title) for task in tasks}
     chosen = st.pills(
         t("Task"),
         list(titles),
         format_func=titles.__getitem__,
-        key="measuring.task",
+        key=key,
         persist_state="session",
         default=next(iter(titles), None),
         required=True,

@@ -31,7 +31,7 @@ def sections() -> dict[str, list[Entry]]:
     """Sections with their entries; empty sections are left out."""
     tasks = [Entry(task.id, t(task.title), task.icon) for task in registry.tasks().values()]
     everything = {
-        t("Screen"): [Entry("home", t("Home"), "home"), *tasks],
+        t("Screen"): [Entry("home", t("Home"), "home"), *tasks, Entry("batch", t("Batch"), "folder_zip")],
         t("Measure"): [
             Entry("curate", t("Curation"), "inventory_2"),
             Entry("evaluate", t("Evaluation"), "query_stats"),
@@ -39,7 +39,7 @@ def sections() -> dict[str, list[Entry]]:
             Entry("experiments", t("Experiments"), "science"),
             Entry("train", t("Training"), "model_training"),
         ],
-        t("Record"): [Entry("manual", t("User manual"), "menu_book")],
+        t("Record"): [Entry("history", t("History"), "history"), Entry("manual", t("User manual"), "menu_book")],
     }
     there = {title: [entry for entry in entries if has_page(entry.file)] for title, entries in everything.items()}
     return {title: entries for title, entries in there.items() if entries}

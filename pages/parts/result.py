@@ -57,14 +57,14 @@ def _show_answer(
             show_called(task, manifest, result)
             st.markdown(view.tell_measures(task, result, 0))
         for index, finding in enumerate(findings if task.kind not in ("segmenter", "detector") else ()):
-            _show_headline(task, finding, is_only=len(findings) == 1)
+            show_headline(task, finding, is_only=len(findings) == 1)
             st.markdown(
                 " ".join(filter(None, (_meaning(task, manifest, finding), view.tell_measures(task, result, index))))
             )
             if finding.probabilities is None or len(findings) == 1:
                 _show_score_bar(task.id, finding, point, index)
         if task.kind == "grader":
-            _show_grades(task, findings)
+            show_grades(task, findings, f"{task.id}.grades")
         columns = st.columns(3)
         total_ms = sum(result.timings_ms.values())
         _show_estimate(columns[0], t("Sensitivity"), point.sensitivity)
@@ -100,7 +100,7 @@ def _about_point(task: Task, manifest: Manifest, point: OperatingPoint) -> str:
     )
 
 
-def _show_headline(task: Task, finding: Finding, *, is_only: bool) -> None:
+def show_headline(task: Task, finding: Finding, *, is_only: bool) -> None:
     """The grade where there is one, else the side of the operating point."""
     words = {
         True: t("Above the operating point"),
@@ -129,26 +129,30 @@ def _show_score_bar(task_id: str, finding: Finding, point: OperatingPoint, index
     )
 
 
-def _show_grades(task: Task, findings: tuple[Finding, ...]) -> None:
-    """Probabilities of all grades, a row a region."""
+def show_grades(task: Task, findings: tuple[Finding, ...], key: str) -> None:
+    """Probabilities of all grades, a row a region; `key` names the figure."""
     sides = {"L": t("Left"), "R": t("Right"), None: t("Answer")}
     rows = [(sides[finding.laterality], list((finding.probabilities or {}).values())) for finding in findings]
     data = (rows, [t(label.name) for label in task.labels], translator())
     figure = class_probabilities_figure(*data, is_dark())
-    show_chart(figure, f"{task.id}.grades", class_probabilities_alt(*data), has_buttons=False)
+    show_chart(figure, key, class_probabilities_alt(*data), has_buttons=False)
+
+
+def say_score(task: Task, finding: Finding) -> str:
+    """The score in words; of a grade on which side of the operating point, which the headline does not say."""
+    score, grade = score_words(finding.probability), grade_name(task, finding.label)
+    if finding.grade is None:
+        return t("Score {score}.", score=score)
+    if finding.positive is None:
+        return t("Score for {grade}: {score}.", grade=grade, score=score)
+    if finding.positive:
+        return t("Score for {grade}: {score}, at or above the operating point.", grade=grade, score=score)
+    return t("Score for {grade}: {score}, below the operating point.", grade=grade, score=score)
 
 
 def _meaning(task: Task, manifest: Manifest, finding: Finding) -> str:
     """The score in words, and how many held-out cases scored this high."""
-    score, grade = score_words(finding.probability), grade_name(task, finding.label)
-    if finding.grade is None:
-        words = t("Score {score}.", score=score)
-    elif finding.positive is None:
-        words = t("Score for {grade}: {score}.", grade=grade, score=score)
-    elif finding.positive:
-        words = t("Score for {grade}: {score}, at or above the operating point.", grade=grade, score=score)
-    else:
-        words = t("Score for {grade}: {score}, below the operating point.", grade=grade, score=score)
+    words, grade = say_score(task, finding), grade_name(task, finding.label)
     cases = held_out(task.id, manifest, finding.label)
     if cases is None:
         return words

@@ -10,7 +10,7 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[2]
 _FILE = _ROOT / ".streamlit" / "fivefold.toml"
 _STORE, _TRAININGS = _ROOT / "evaluations", _ROOT / "trainings"
-_REVIEWS, _CURATIONS = _ROOT / "reviews", _ROOT / "curations"
+_REVIEWS, _CURATIONS, _BATCHES = _ROOT / "reviews", _ROOT / "curations", _ROOT / "batches"
 MAX_UPLOAD_MB = 64  # a file, but for archives of labelled images: those may be as large as the server takes
 
 
@@ -33,6 +33,9 @@ class Settings:
         curation_root: Folder whose subfolders hold files to curate, for the curation page; None offers no folders.
         curation_store: Where curations are kept while they run and for a day after.
         takes_weights: Whether the training page takes weights that were trained elsewhere.
+        batch_root: Folder whose subfolders hold images, for the batch page; None offers no folders.
+        batch_store: Where batches and their uploads are kept for a day; the environment variable FIVEFOLD_BATCHES comes before
+            the file.
         knee_information: One line a grade of the knee page, by its id; a missing one leaves ours.
     """
 
@@ -48,6 +51,8 @@ class Settings:
     curation_root: Path | None = None
     curation_store: Path = _CURATIONS
     takes_weights: bool = True
+    batch_root: Path | None = None
+    batch_store: Path = _BATCHES
     knee_information: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -57,8 +62,8 @@ def settings(file: Path = _FILE) -> Settings:
     read = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     referral, knee = read.get("referral", {}), read.get("knee_information", {})
     lines = {str(grade): str(line) for grade, line in knee.items()}
-    evaluation, training, review, curation = (
-        read.get(name, {}) for name in ("evaluation", "training", "review", "curation")
+    evaluation, training, review, curation, batch = (
+        read.get(name, {}) for name in ("evaluation", "training", "review", "curation", "batch")
     )
     return Settings(
         referral_name=str(referral.get("name", "")),
@@ -73,6 +78,8 @@ def settings(file: Path = _FILE) -> Settings:
         curation_root=_folder(curation.get("root")),
         curation_store=_folder(curation.get("store")) or _CURATIONS,
         takes_weights=training.get("own_weights", True) is True,
+        batch_root=_folder(batch.get("root")),
+        batch_store=_folder(os.environ.get("FIVEFOLD_BATCHES") or batch.get("store")) or _BATCHES,
         knee_information=lines,
     )
 

@@ -12,6 +12,7 @@ from core.task import Task
 from pages.parts.errors import show_error
 from pages.parts.facts import show_facts
 from pages.parts.frame import network_name, show_badge
+from pages.parts.recording import keep_once
 from pages.parts.result import show_result
 from pages.parts.road import (
     Choices,
@@ -118,6 +119,8 @@ def _screened_or_said(view: TaskView, task: Task, published: Manifest, chosen: C
         show_result(task, manifest, result, choices, view)
         if task.kind == "detector" and result.gate.shows_score:
             show_sliders(task, published)
+        if result.gate.shows_score:
+            keep_once(result)
     if len(chosen.slices) > 1:
         _show_patient(task, manifest, chosen, choices, result)
     else:
