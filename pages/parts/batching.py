@@ -27,7 +27,7 @@ def batches() -> Batches:
 
 def show_batching() -> None:
     """The batch in the address; without one the form for a new one."""
-    st.title(t("Batch"))
+    st.title(t("Batch screening"))
     st.markdown(t("Screen a folder or an archive of images, and take the answers along as one table."))
     store = batches()
     batch = store.find(st.query_params.get(ADDRESS, ""))

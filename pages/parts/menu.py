@@ -31,7 +31,7 @@ def sections() -> dict[str, list[Entry]]:
     """Sections with their entries; empty sections are left out."""
     tasks = [Entry(task.id, t(task.title), task.icon) for task in registry.tasks().values()]
     everything = {
-        t("Screen"): [Entry("home", t("Home"), "home"), *tasks, Entry("batch", t("Batch"), "folder_zip")],
+        t("Screen"): [Entry("home", t("Home"), "home"), *tasks, Entry("batch", t("Batch screening"), "folder_zip")],
         t("Measure"): [
             Entry("curate", t("Curation"), "inventory_2"),
             Entry("evaluate", t("Evaluation"), "query_stats"),

@@ -114,7 +114,7 @@ def _places(finding: Finding) -> list[tuple[tuple[float, ...], float]]:
 
 
 def _show_facts(kept: Kept) -> None:
-    ways = {"page": t("Page"), "command line": t("Command line"), "batch": t("Batch")}
+    ways = {"page": t("Page"), "command line": t("Command line"), "batch": t("Batch screening")}
     rows = [(t("Way in"), ways.get(kept.source, kept.source))]
     rows += [(t("Patient"), kept.pseudonym[:PATIENT_DIGITS])] if kept.pseudonym else []
     rows += [(t("Age"), f"{kept.age_years:.0f}")] if kept.age_years is not None else []
