@@ -167,6 +167,9 @@ def test_every_task_fills_its_columns(tmp_path: Path, task: str, filled: set[str
     row = rows_of(tmp_path / "out")["a.dcm"]
     assert {name for name in filled | empty if row[name]} == filled
     [case] = json.loads((tmp_path / "out" / RESULTS).read_bytes())["cases"]
+    for name in (name for name in row if name.startswith("n_")):
+        called = [own for own in case["findings"] if own["label"] == name.removeprefix("n_") and own["positive"]]
+        assert int(row[name]) == sum(len(own["lesions"]) if own["lesions"] else 1 for own in called)
     assert any(finding["positive"] for finding in case["findings"]) == any(
         row[name] == "true" for name in row if name.startswith("positive")
     )

@@ -24,7 +24,7 @@ from core.services.history import History, Kept, Wanted, open_history
 from pages.parts import past
 
 TASKS = ("hip_osteoporosis", "knee_djd", "chest_lesions", "retina_lesions")
-HIP = "hip_osteoporosis"
+HIP, KNEE = "hip_osteoporosis", "knee_djd"
 PATIENT = "ab" * 32
 
 
@@ -94,16 +94,16 @@ def of_patient(result: ScreeningResult, pseudonym: str | None = PATIENT) -> Scre
 
 
 def test_a_task_page_keeps_what_it_shows_once(history: History) -> None:
-    app = open_page(HIP)
+    app = open_page(KNEE)
     for language in ("ko", "en"):
         app.session_state["language"] = language
         app.run()
     assert history.count(Wanted()) == 1
     [kept] = history.select(Wanted())
-    assert (kept.task, kept.source, kept.has_score, kept.is_phantom) == (HIP, "page", True, True)
+    assert (kept.task, kept.source, kept.has_score, kept.is_phantom) == (KNEE, "page", True, True)
     told = [entry.action for entry in entries(history.store)]
     assert told == ["models", "screening"]
-    another = open_page(HIP)
+    another = open_page(KNEE)
     assert not another.exception
     assert history.count(Wanted()) == 2  # somebody else
 
@@ -112,16 +112,16 @@ def test_nothing_is_kept_until_a_hidden_score_is_confirmed(history: History, mon
     question = [
         Check("doubt", "confirm", "Blurred: sharpness {value}, at least {limit} is wanted", {"value": 0, "limit": 1})
     ]
-    monkeypatch.setattr(registry.part(HIP, "gate"), "check", lambda *_: question)
-    app = open_page(HIP)
-    assert app.button(key=f"{HIP}.confirm")
+    monkeypatch.setattr(registry.part(KNEE, "gate"), "check", lambda *_: question)
+    app = open_page(KNEE)
+    assert app.button(key=f"{KNEE}.confirm")
     assert history.count(Wanted()) == 0
 
 
 def test_a_history_at_fault_is_told_and_the_result_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "history.sqlite").write_text("no database " * 1000)
     monkeypatch.setenv("FIVEFOLD_HISTORY", f"sqlite:///{tmp_path / 'history.sqlite'}")
-    app = open_page(HIP)
+    app = open_page(KNEE)
     assert says(app, "The history cannot be read or written.")
     assert len(app.get("plotly_chart")) > 0
 
@@ -129,7 +129,7 @@ def test_a_history_at_fault_is_told_and_the_result_stays(tmp_path: Path, monkeyp
 def test_a_history_that_is_switched_off_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIVEFOLD_HISTORY", "off")
     assert says(opened(), "The history of this installation is switched off.")
-    assert not says(open_page(HIP), "The history cannot be read or written.")
+    assert not says(open_page(KNEE), "The history cannot be read or written.")
 
 
 # --- list and filters ------------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_filters_leave_what_fits(
     history: History, results: dict[str, ScreeningResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hip = at(history, monkeypatch, of_patient(results[HIP]), 40)
-    knee = at(history, monkeypatch, of_patient(results["knee_djd"], "cd" * 32), 2)
+    knee = at(history, monkeypatch, of_patient(results[KNEE], "cd" * 32), 2)
 
     def listed(app: AppTest) -> list[str]:
         assert not app.exception
@@ -236,7 +236,7 @@ def test_results_of_one_patient_are_a_course_and_of_two_are_not(
 ) -> None:
     own = [at(history, monkeypatch, of_patient(results[HIP]), days) for days in (30, 20, 10)]
     other = at(history, monkeypatch, of_patient(results[HIP], "cd" * 32), 5)
-    knee = at(history, monkeypatch, of_patient(results["knee_djd"]), 4)
+    knee = at(history, monkeypatch, of_patient(results[KNEE]), 4)
     app = marked(opened(), monkeypatch, own)
     assert len(app.get("plotly_chart")) == 1
     assert len(app.table[0].value) == 3
