@@ -10,6 +10,8 @@ from pages.parts.words import settle_language
 st.set_page_config(page_title="Fivefold", page_icon="🩻", layout="wide", initial_sidebar_state=248)
 apply_style()
 settle_language()
-page = st.navigation({title: [page_of(entry) for entry in entries] for title, entries in sections().items()})
+page = st.navigation(
+    {title: [page_of(entry) for entry in entries] for title, entries in sections().items()}, expanded=True
+)
 show_sidebar_foot()
 page.run()

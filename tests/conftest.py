@@ -141,17 +141,24 @@ def wait_until_healthy(url: str, server: "subprocess.Popen[bytes]") -> None:
 
 
 @pytest.fixture(scope="session")
-def app_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def app_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the real app keeps its log, its history and everything else that it writes."""
+    return tmp_path_factory.mktemp("app")
+
+
+@pytest.fixture(scope="session")
+def app_server(app_folder: Path) -> Iterator[str]:
     """The real app on a free port: yields its address; fails when the app has logged a traceback.
 
     What people measure and adopt lies in a folder of the tests, beside links to the weights.
     """
-    folder = tmp_path_factory.mktemp("app")
+    folder = app_folder
     log, weights = folder / "server.log", folder / "weights"
     shutil.copytree(ROOT / "weights", weights, copy_function=os.symlink, ignore=shutil.ignore_patterns("local.json"))
     own = {"FIVEFOLD_WEIGHTS": str(weights), "FIVEFOLD_EVALUATIONS": str(folder / "evaluations")}
     own["FIVEFOLD_REVIEWS"] = str(folder / "reviews")
-    own |= {"FIVEFOLD_BATCHES": str(folder / "batches")}
+    own["FIVEFOLD_BATCHES"] = str(folder / "batches")
+    own["FIVEFOLD_HISTORY"] = f"sqlite:///{folder / 'history.sqlite'}"
     port = free_port()
     command = [
         sys.executable,

@@ -117,7 +117,7 @@ def test_every_method_is_drawn(method: str) -> None:
     ("tab", "said"),
     [
         (0, "Classification report"),
-        (1, "Two tests on this image"),
+        (1, "Three tests on this image"),
         (2, "OSTA: age and weight"),
         (3, "Intended use"),
         (4, "Published protocol and ours"),

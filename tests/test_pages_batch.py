@@ -131,7 +131,7 @@ def test_the_form_leads_to_a_batch(store: Batches, files: list[tuple[str, bytes]
     app = opened(language)
     assert app.button(key="batching.create").disabled
     app.button_group(key="batching.task").set_value(KNEE).run()
-    app.file_uploader(key="batching.upload").set_value([(*file, "application/dicom") for file in files]).run()
+    app.file_uploader(key="batching.archive").set_value([(*file, "application/dicom") for file in files]).run()
     app.checkbox(key="batching.confirmed").check().run()
     app.button(key="batching.create").click().run()
     assert not app.exception

@@ -151,7 +151,7 @@ def test_a_moved_threshold_judges_anew_until_it_is_taken_back(model: Model) -> N
 @pytest.mark.parametrize(
     ("tab", "said"),
     [
-        (1, "Two tests on this image"),
+        (1, "Three tests on this image"),
         (2, "Findings and their thresholds"),
         (3, "Intended use"),
         (4, "What was not built"),

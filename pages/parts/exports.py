@@ -7,6 +7,7 @@ import streamlit as st
 from core.manifest import Manifest
 from core.records import ScreeningResult
 from pages.parts.picture import Look, objects_to_save, report_to_save
+from pages.parts.recording import note
 from pages.parts.words import t, translator
 
 
@@ -30,7 +31,8 @@ def show_case_exports(manifest: Manifest, result: ScreeningResult, look: Look, s
         "application/pdf",
         key=f"{task_id}.save.report",
         icon=":material/picture_as_pdf:",
-        on_click="ignore",
+        on_click=note,
+        args=("export", stem),
         width="stretch",
     )
     has_text = result.study.tags.get("BurnedInAnnotation") == "YES"
@@ -41,7 +43,8 @@ def show_case_exports(manifest: Manifest, result: ScreeningResult, look: Look, s
         "application/zip",
         key=f"{task_id}.save.dicom",
         icon=":material/folder_zip:",
-        on_click="ignore",
+        on_click=note,
+        args=("export", stem),
         width="stretch",
         disabled=has_text,
         help=t("Text is burned into the image, so copies of it cannot be called de-identified.") if has_text else None,

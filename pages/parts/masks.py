@@ -8,6 +8,7 @@ from core.figures.style import number
 from core.records import Finding, ScreeningResult
 from core.reports.overlay_png import mask_png
 from core.task import Label, Task
+from pages.parts.recording import note
 from pages.parts.words import t
 
 SQUARES = {"haemorrhage": ":violet[:material/square:]", "exudate": ":blue[:material/square:]"}  # near LABEL_COLOURS
@@ -75,6 +76,7 @@ def show_mask_downloads(task: Task, result: ScreeningResult, stem: str) -> None:
             "image/png",
             key=f"{task.id}.save.mask.{finding.label}",
             icon=":material/download:",
-            on_click="ignore",
+            on_click=note,
+            args=("export", stem),
             width="stretch",
         )

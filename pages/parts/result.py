@@ -23,6 +23,7 @@ from pages.parts.frame import grade_name, held_out_name, label_name
 from pages.parts.held_out import held_out, share_at_or_above
 from pages.parts.masks import show_found, show_mask_downloads
 from pages.parts.picture import overlay_to_save
+from pages.parts.recording import note
 from pages.parts.road import Choices
 from pages.parts.unmeasured import show_measure_it
 from pages.parts.view import TaskView
@@ -193,7 +194,8 @@ def _show_downloads(task: Task, manifest: Manifest, result: ScreeningResult) -> 
         "image/png",
         key=f"{task_id}.save.overlay",
         icon=":material/image:",
-        on_click="ignore",
+        on_click=note,
+        args=("export", stem),
         width="stretch",
     )
     right.download_button(
@@ -203,7 +205,8 @@ def _show_downloads(task: Task, manifest: Manifest, result: ScreeningResult) -> 
         "application/json",
         key=f"{task_id}.save.json",
         icon=":material/data_object:",
-        on_click="ignore",
+        on_click=note,
+        args=("export", stem),
         width="stretch",
     )
     show_case_exports(manifest, result, look, stem)
