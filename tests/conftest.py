@@ -1,5 +1,6 @@
 """Fixtures for all tests: the folder of real data, the running app, a browser and a page in it."""
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -140,19 +141,12 @@ def wait_until_healthy(url: str, server: "subprocess.Popen[bytes]") -> None:
     pytest.fail(f"the app was not healthy within {START_LIMIT_S} s")
 
 
-@pytest.fixture(scope="session")
-def app_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the real app keeps its log, its history and everything else that it writes."""
-    return tmp_path_factory.mktemp("app")
+@contextlib.contextmanager
+def running_app(folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[int]:
+    """The real app on a free port, which it yields; fails when the app has logged a traceback.
 
-
-@pytest.fixture(scope="session")
-def app_server(app_folder: Path) -> Iterator[str]:
-    """The real app on a free port: yields its address; fails when the app has logged a traceback.
-
-    What people measure and adopt lies in a folder of the tests, beside links to the weights.
+    What people measure and adopt lies in `folder`, beside links to the weights.
     """
-    folder = app_folder
     log, weights = folder / "server.log", folder / "weights"
     shutil.copytree(ROOT / "weights", weights, copy_function=os.symlink, ignore=shutil.ignore_patterns("local.json"))
     own = {"FIVEFOLD_WEIGHTS": str(weights), "FIVEFOLD_EVALUATIONS": str(folder / "evaluations")}
@@ -160,30 +154,20 @@ def app_server(app_folder: Path) -> Iterator[str]:
     own["FIVEFOLD_BATCHES"] = str(folder / "batches")
     own["FIVEFOLD_HISTORY"] = f"sqlite:///{folder / 'history.sqlite'}"
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        "app.py",
-        "--server.port",
-        str(port),
-        "--server.headless",
-        "true",
-    ]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), *options]
     with log.open("wb") as file:
         server = subprocess.Popen(
-            command,
+            [*command, "--server.headless", "true"],
             cwd=ROOT,
-            env={**os.environ, **own},
+            env={**os.environ, **own, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
         )
         try:
-            url = f"http://127.0.0.1:{port}"
-            wait_until_healthy(url, server)
-            yield url
+            path = options[options.index("--server.baseUrlPath") + 1] if "--server.baseUrlPath" in options else ""
+            wait_until_healthy(f"http://127.0.0.1:{port}/{path}".rstrip("/"), server)
+            yield port
         finally:
             server.terminate()
             try:
@@ -193,6 +177,19 @@ def app_server(app_folder: Path) -> Iterator[str]:
                 server.wait()
     text = log.read_text(encoding="utf-8", errors="replace")
     assert "Traceback (most recent call last)" not in text, text[-6000:]
+
+
+@pytest.fixture(scope="session")
+def app_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the real app keeps its log, its history and everything else that it writes."""
+    return tmp_path_factory.mktemp("app")
+
+
+@pytest.fixture(scope="session")
+def app_server(app_folder: Path) -> Iterator[str]:
+    """The address of the real app, started once for all tests."""
+    with running_app(app_folder) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 # --- the browser -----------------------------------------------------------------------------------------------------
