@@ -55,9 +55,11 @@ MESSAGES: dict[str, Message] = {
         _ANOTHER_EXPORT,
     ),
     "E_BURNED_IN": Message(
-        mark("Text is burned into the image, so copies of it cannot be called de-identified."),
-        mark("An image whose header does not say that text is burned into its pixels."),
-        mark("Remove the text in the archive and export the image again."),
+        mark("Text may be burned into the image, so copies of it cannot be called de-identified."),
+        mark("An image without burned-in text, and a header that says so."),
+        mark(
+            "Remove the text in the archive, or let the header say NO where there is none, and export the image again."
+        ),
     ),
     "E_MAT": Message(
         mark("The MATLAB file holds no bone scan that this program can read."),

@@ -49,7 +49,7 @@ def _read(data: bytes, index: int, key: bytes) -> Study:
     n_frames = count_frames(dataset)
     if index >= n_frames:
         raise UsageError(f"frame {index + 1} of {n_frames}")
-    _require_description(dataset)
+    require_description(dataset)
     views = nuclear.frame_views(dataset, n_frames)
     position = nuclear.file_position(views, index)
     view = views[position] if views else None
@@ -99,7 +99,7 @@ def count_frames(dataset: Dataset) -> int:
     return header.required_int(dataset, "NumberOfFrames", 0, _MAX_FRAMES) or 1
 
 
-def _require_description(dataset: Dataset) -> None:
+def require_description(dataset: Dataset) -> None:
     """Check every element without which the pixels cannot be read.
 
     Raises:

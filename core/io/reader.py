@@ -5,15 +5,12 @@ started with subprocess and not with multiprocessing, which would run the page s
 """
 
 import atexit
-import contextlib
 import hashlib
 import os
 import queue
 import secrets
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -24,100 +21,12 @@ from core.io.dated import DatedStudy
 from core.io.derived.plan import Plan, pack_plan
 from core.io.keys import Kind, keyed_hash
 from core.io.label_table import LabelTable
+from core.io.reader_process import KEY, Gone, ReaderProcess
 from core.io.series import File, Series, folder_files, read_files
 from core.io.voc import MAX_XML_BYTES, TOO_LARGE, VocError, VocFile
 from core.records import Study
 
-_ROOT = Path(__file__).resolve().parents[2]
-KEY = "FIVEFOLD_PSEUDONYM_KEY"
-"""Of the environment: the secret of keyed hashes; without it every process makes its own."""
-_START_LIMIT_S = 60.0
 T = TypeVar("T")
-
-
-class _Gone(Exception):
-    """The process ended or spoke nonsense; `is_late` when its time was up."""
-
-    def __init__(self, is_late: bool) -> None:
-        super().__init__()
-        self.is_late = is_late
-
-
-class _Worker:
-    """One reader process. Used by one thread at a time."""
-
-    def __init__(self, memory_bytes: int, seconds: int, key: str) -> None:
-        paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        # Threads of the linear algebra library would take memory and cores that no decoder needs.
-        settings = {
-            KEY: key,
-            "PYTHONPATH": os.pathsep.join(paths),
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-        }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "core.io.worker", str(memory_bytes), str(seconds)],
-            cwd=_ROOT,
-            env={**os.environ, **settings},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._requests, self._replies = self._process.stdin, self._process.stdout
-        self._seconds = seconds
-        self._is_ready = False
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    def ask(self, header: wire.Header, data: bytes, max_reply_bytes: int) -> tuple[wire.Header, bytes]:
-        """Send one request and wait for its reply.
-
-        Raises:
-            _Gone: No reply came; the process is dead or must be closed.
-        """
-        if not self._is_ready:
-            with self._limit(_START_LIMIT_S):
-                wire.receive(self._replies, 0)
-            self._is_ready = True
-        with self._limit(self._seconds * wire.patience(header)):
-            wire.send(self._requests, header, data)
-            return wire.receive(self._replies, max_reply_bytes)
-
-    @contextlib.contextmanager
-    def _limit(self, seconds: float) -> Iterator[None]:
-        # Killing the process ends a blocked read or write on every system; select() knows no pipes on Windows.
-        is_late = threading.Event()
-
-        def end() -> None:
-            is_late.set()
-            self._process.kill()
-
-        timer = threading.Timer(seconds, end)
-        timer.start()
-        try:
-            yield
-        except (OSError, EOFError, wire.WireError) as error:
-            raise _Gone(is_late.is_set()) from error
-        finally:
-            timer.cancel()
-            timer.join()
-            if is_late.is_set():
-                self._process.wait()  # the alarm may go off just after the reply: is_alive must know
-
-    def close(self) -> None:
-        """End the process and free its pipes."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._requests, self._replies):
-            with contextlib.suppress(OSError):
-                stream.close()
 
 
 class Reader:
@@ -145,7 +54,7 @@ class Reader:
         self._lock = threading.Lock()
         self._is_closed = False
         self._workers = {self._start() for _ in range(workers)}
-        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        self._idle: queue.LifoQueue[ReaderProcess] = queue.LifoQueue()
         for worker in self._workers:
             self._idle.put(worker)
 
@@ -260,6 +169,18 @@ class Reader:
         files = self._ask(request, body + source, vocabulary.MAX_UNPACKED_BYTES, wire.unpack_files)
         return {name: content for name, content in files if isinstance(content, bytes)}
 
+    def deidentify(self, data: bytes, salt: str) -> bytes:
+        """A copy of a DICOM image without what names its patient; see deidentify.deidentify.
+
+        Raises:
+            FileError: The file is at fault, or text in its pixels is not excluded (E_BURNED_IN).
+            BusyError: All processes stayed busy.
+        """
+        request: wire.Header = {"verb": "deidentify", "salt": salt}
+        ((_, copy),) = self._ask(request, data, vocabulary.MAX_UNPACKED_BYTES, wire.unpack_files)
+        assert isinstance(copy, bytes)
+        return copy
+
     def hash_keys(self, values: Sequence[str], kind: Kind) -> list[str]:
         """The keyed hashes that a study has for the same ids, "" for empty ones; see keys.keyed_hash."""
         return [keyed_hash(value, kind, self._key.encode()) for value in values]
@@ -277,7 +198,7 @@ class Reader:
         worker = self._take()
         try:
             return unpack(*worker.ask(request, data, max_reply_bytes))
-        except _Gone as gone:
+        except Gone as gone:
             worker.close()
             raise FileError("E_TIMEOUT" if gone.is_late else "E_CRASH", "") from gone
         except wire.WireError as error:
@@ -308,10 +229,10 @@ class Reader:
         with self._lock:
             return tuple(worker.pid for worker in self._workers)
 
-    def _start(self) -> _Worker:
-        return _Worker(self._memory_bytes, self._seconds, self._key)
+    def _start(self) -> ReaderProcess:
+        return ReaderProcess(self._memory_bytes, self._seconds, self._key)
 
-    def _take(self) -> _Worker:
+    def _take(self) -> ReaderProcess:
         try:
             worker = self._idle.get(timeout=self._wait_seconds)
         except queue.Empty:
@@ -322,10 +243,10 @@ class Reader:
         # It may have died in the meantime, through no fault of this file.
         return worker if worker.is_alive else self._replace(worker)
 
-    def _give_back(self, worker: _Worker) -> None:
+    def _give_back(self, worker: ReaderProcess) -> None:
         self._idle.put(worker if worker.is_alive else self._replace(worker))
 
-    def _replace(self, worker: _Worker) -> _Worker:
+    def _replace(self, worker: ReaderProcess) -> ReaderProcess:
         worker.close()
         with self._lock:
             if self._is_closed:

@@ -36,7 +36,8 @@ _PSEUDONYM = re.compile(r"[0-9a-f]{64}")
 _POSITION = re.compile(r"-?\d{1,6}\.\d\d")
 _CELL_END, _ROW_END = "\x1f", "\x1e"  # no cell holds a control character
 _TABLE_ERRORS = ("E_LABEL_TABLE", "E_HEAD")
-_SLOW = {"table": 6, "derive": 6}  # times the limit of an image: a workbook of 200,000 rows takes a while
+# Times the limit of an image: a workbook of 200,000 rows takes a while.
+_SLOW = {"table": 6, "derive": 6, "deidentify": 6}
 _SEXES = ("F", "M", "O")
 
 

@@ -51,6 +51,10 @@ def _answer(request: wire.Header, data: bytes, key: bytes) -> tuple[wire.Header,
             from core.io.derived.objects import derive  # loads highdicom: a second that few files need
 
             return wire.pack_files(derive(*unpack_plan(request["plan"], data), key))
+        if request["verb"] == "deidentify":
+            from core.io.deidentify import deidentify
+
+            return wire.pack_files([("copy.dcm", deidentify(data, request["salt"], key))])
         study = read_study(data, request["frame"], key)
         if request["verb"] == "read_dated":
             return wire.pack_dated(study, examination_date(data) if study.container == "dicom" else None)

@@ -11,7 +11,7 @@ from core.errors import UsageError
 from core.io.journal import FILE as JOURNAL
 from core.io.progress import FILE as PROGRESS
 from core.io.progress import State, read_progress
-from core.io.reader import KEY
+from core.io.reader_process import KEY
 from core.services.jobs import Job, Jobs, read_json, write_json
 
 MAPPING, CHECK, METRICS, NOTES = "mapping.json", "check.json", "metrics.json", "notes.json"
