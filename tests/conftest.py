@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("realdata")
         if "browser" in fixtures:
             item.add_marker("browser")
-        if "postgresql" in fixtures:
+        if {"postgresql", "nginx"} & set(fixtures):
             item.add_marker("server")
     # Last: they are the slowest, and Playwright keeps an event loop running in this thread from its first use on.
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
@@ -75,7 +75,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("server") and not servers.is_required():
         if servers.is_declined():
             pytest.skip("FIVEFOLD_NO_SERVERS=1")
-        if servers.postgresql_folder() is None:
+        if "nginx" in getattr(item, "fixturenames", ()):
+            if servers.nginx() is None:
+                pytest.skip("nginx is not installed")
+        elif servers.postgresql_folder() is None:
             pytest.skip("PostgreSQL is not installed")
 
 

@@ -28,11 +28,11 @@ from core.evaluation.adopt import adopt_point
 from core.evaluation.questions import Question
 from core.io.score_table import ScoreTable
 from core.manifest import SHIPPED, dump_manifest, file_sha256, read_manifest, read_shipped_manifest
+from tools import servers
 from tools.lock import lock
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPER, DEPLOY = ROOT / "docs" / "deploy.md", ROOT / "docs" / "deploy"
-NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + os.pathsep + "/usr/sbin")
 PATH, HOST = "fivefold", "fivefold.hospital.example"
 USER, PASSWORD = "reader1", "long enough"
 LIMIT_MS = 90_000
@@ -228,9 +228,9 @@ class Proxy:
 
 
 @pytest.fixture(scope="module")
-def proxy(app_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    if not NGINX:
-        pytest.skip("nginx is not installed")
+def nginx(app_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    program = servers.nginx()
+    assert program, "nginx is not installed"
     folder = tmp_path_factory.mktemp("nginx")
     folder.chmod(0o755)
     made = Proxy(free_port(), free_port(), folder / "certificate.pem")
@@ -260,7 +260,7 @@ def proxy(app_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         f"{user}daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log;\nevents {{}}\n"
         f"http {{\n{own}access_log off;\ninclude {folder}/fivefold.conf;\n}}\n"
     )
-    command = [NGINX, "-c", str(folder / "main.conf"), "-e", str(folder / "error.log")]
+    command = [str(program), "-c", str(folder / "main.conf"), "-e", str(folder / "error.log")]
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=30, check=False)
     assert checked.returncode == 0, checked.stderr
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
@@ -290,19 +290,19 @@ LOGIN = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 @pytest.mark.parametrize(
     "path", [f"/{PATH}/", f"/{PATH}/media/0123.png", f"/{PATH}/_stcore/stream", f"/{PATH}/_stcore/upload_file/a/b"]
 )
-def test_no_address_without_a_login(proxy: Proxy, path: str) -> None:
-    assert proxy.ask(path).status == 401
+def test_no_address_without_a_login(nginx: Proxy, path: str) -> None:
+    assert nginx.ask(path).status == 401
     wrong = "Basic " + base64.b64encode(b"reader1:guess").decode()
-    assert proxy.ask(path, Authorization=wrong).status == 401
+    assert nginx.ask(path, Authorization=wrong).status == 401
 
 
-def test_health_for_all_metrics_for_nobody(proxy: Proxy) -> None:
-    assert proxy.ask(f"/{PATH}/_stcore/health").status == 200
-    assert proxy.ask(f"/{PATH}/_stcore/metrics", Authorization=LOGIN).status == 404
+def test_health_for_all_metrics_for_nobody(nginx: Proxy) -> None:
+    assert nginx.ask(f"/{PATH}/_stcore/health").status == 200
+    assert nginx.ask(f"/{PATH}/_stcore/metrics", Authorization=LOGIN).status == 404
 
 
-def test_headers_that_streamlit_lacks(proxy: Proxy) -> None:
-    answer = proxy.ask(f"/{PATH}/", Authorization=LOGIN)
+def test_headers_that_streamlit_lacks(nginx: Proxy) -> None:
+    answer = nginx.ask(f"/{PATH}/", Authorization=LOGIN)
     assert answer.status == 200
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -312,12 +312,12 @@ def test_headers_that_streamlit_lacks(proxy: Proxy) -> None:
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "no-store" in ", ".join(answer.headers.get_all("Cache-Control") or [])
-    missing = proxy.ask(f"/{PATH}/media/0123.png", Authorization=LOGIN)
+    missing = nginx.ask(f"/{PATH}/media/0123.png", Authorization=LOGIN)
     assert "no-store" in ", ".join(missing.headers.get_all("Cache-Control") or [])
 
 
-def test_plain_http_leads_to_tls(proxy: Proxy) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", proxy.plain_port, timeout=20)
+def test_plain_http_leads_to_tls(nginx: Proxy) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", nginx.plain_port, timeout=20)
     connection.request("GET", f"/{PATH}/", headers={"Host": HOST})
     answer = connection.getresponse()
     assert (answer.status, answer.headers["Location"]) == (301, f"https://{HOST}/{PATH}/")
@@ -325,16 +325,16 @@ def test_plain_http_leads_to_tls(proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize(("origin", "status"), [(f"https://{HOST}", 101), ("https://evil.example", 403), ("null", 403)])
-def test_only_our_own_pages_open_a_websocket(proxy: Proxy, origin: str, status: int) -> None:
+def test_only_our_own_pages_open_a_websocket(nginx: Proxy, origin: str, status: int) -> None:
     key = base64.b64encode(b"0123456789abcdef").decode()
     upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Key": key, "Sec_WebSocket_Version": "13"}
-    answer = proxy.ask(f"/{PATH}/_stcore/stream", Authorization=LOGIN, Origin=origin, **upgrade)
+    answer = nginx.ask(f"/{PATH}/_stcore/stream", Authorization=LOGIN, Origin=origin, **upgrade)
     assert answer.status == status
 
 
-def test_a_log_line_ends_before_the_token(proxy: Proxy) -> None:
-    proxy.ask(f"/{PATH}/evaluate?evaluation=SECRET-TOKEN", Authorization=LOGIN)
-    log = proxy.certificate.parent / "fivefold.log"
+def test_a_log_line_ends_before_the_token(nginx: Proxy) -> None:
+    nginx.ask(f"/{PATH}/evaluate?evaluation=SECRET-TOKEN", Authorization=LOGIN)
+    log = nginx.certificate.parent / "fivefold.log"
     deadline = time.monotonic() + 5
     while "/evaluate 200" not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -343,13 +343,13 @@ def test_a_log_line_ends_before_the_token(proxy: Proxy) -> None:
     assert "SECRET-TOKEN" not in log.read_text()
 
 
-def test_a_page_works_behind_the_proxy_under_its_policy(browser: Browser, proxy: Proxy) -> None:
+def test_a_page_works_behind_the_proxy_under_its_policy(browser: Browser, nginx: Proxy) -> None:
     login = {"username": USER, "password": PASSWORD}
     context = browser.new_context(ignore_https_errors=True, http_credentials=login)
     page = context.new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
-    page.goto(f"https://localhost:{proxy.port}/{PATH}/?lang=en")
+    page.goto(f"https://localhost:{nginx.port}/{PATH}/?lang=en")
     expect(page.get_by_role("heading", name="Fivefold")).to_be_visible(timeout=LIMIT_MS)
     page.get_by_test_id("stSidebarNavLink").filter(has_text="Experiments").click()
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible(timeout=LIMIT_MS)

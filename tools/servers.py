@@ -1,4 +1,4 @@
-"""The servers that tests talk to, PostgreSQL and Orthanc: finds them, or installs Debian's packages.
+"""The servers that tests talk to, PostgreSQL, Orthanc and nginx: finds them, or installs Debian's packages.
 
 Run as a program it makes sure that they are there where the system has apt-get and a password is not asked for.
 FIVEFOLD_NO_SERVERS=1 does without; their tests are then skipped and counted, as they are where a server is missing.
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-PACKAGES = ("postgresql", "orthanc", "orthanc-dicomweb", "dcmtk")
+PACKAGES = ("postgresql", "orthanc", "orthanc-dicomweb", "dcmtk", "nginx-light")
 INSTALL_LIMIT_S = 600
 _START_LIMIT_S = 60
 _NOBODY = "nobody"
@@ -45,6 +45,12 @@ def orthanc() -> Path | None:
     return Path(found) if found else None
 
 
+def nginx() -> Path | None:
+    """The program of nginx; None without one. Debian keeps it among those of the system."""
+    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    return Path(found) if found else None
+
+
 def missing() -> list[str]:
     """Packages whose program is not there."""
     there = {
@@ -52,6 +58,7 @@ def missing() -> list[str]:
         "orthanc": orthanc() is not None,
         "orthanc-dicomweb": any(Path("/usr/share/orthanc/plugins").glob("libOrthancDicomWeb.so*")),
         "dcmtk": shutil.which("dcmdump") is not None,
+        "nginx-light": nginx() is not None,
     }
     return [package for package in PACKAGES if not there[package]]
 

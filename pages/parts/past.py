@@ -11,7 +11,7 @@ import streamlit as st
 from core import registry
 from core.errors import HistoryError
 from core.figures.style import number
-from core.io.reader import KEY
+from core.io.reader_process import KEY
 from core.services.history import PATIENT_DIGITS, History, Kept, Wanted, history_csv
 from pages.parts.errors import show_error
 from pages.parts.past_compare import show_comparison
