@@ -5,6 +5,7 @@
     ├── WeightsError          one model is at fault: its task is disabled, the others work
     ├── BusyError             nothing is at fault: try again
     ├── HistoryError          the database of history and audit log is at fault: screening works
+    ├── PacsError             the PACS is at fault: samples and uploads work
     └── UsageError            the call is at fault (unknown task, wrong option)
         ├── TableError        a table of scores or labels is at fault
         └── BundleError       an evaluation bundle is at fault
@@ -161,6 +162,16 @@ MESSAGES: dict[str, Message] = {
             "Check its address in fivefold.toml, the rights of the user, the space on the disk, and that its driver is installed."
         ),
     ),
+    "E_PACS": Message(
+        mark("The PACS did not answer as it should."),
+        mark("A DICOMweb server that can be reached from this machine and accepts the credentials of this program."),
+        mark("Try again in a moment; if it happens again, ask who runs this program to check its settings."),
+    ),
+    "E_PACS_OBJECT": Message(
+        mark("An object could not be fetched from the PACS, or not be stored in it."),
+        mark("A DICOM file of the study that was asked for, and a PACS that accepts new objects in it."),
+        mark("Search again; if it happens again, ask the archive about this study."),
+    ),
     "E_USAGE": Message(
         mark("The request cannot be understood."),
         mark("One of the documented options."),
@@ -207,6 +218,13 @@ class HistoryError(ScreeningError):
 
     def __init__(self, got: str = "") -> None:
         super().__init__("E_HISTORY", got)
+
+
+class PacsError(ScreeningError):
+    """The PACS is at fault; what does not need it goes on."""
+
+    def __init__(self, got: str = "") -> None:
+        super().__init__("E_PACS", got)
 
 
 class UsageError(ScreeningError):

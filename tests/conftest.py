@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("realdata")
         if "browser" in fixtures:
             item.add_marker("browser")
-        if {"postgresql", "nginx"} & set(fixtures):
+        if {"postgresql", "nginx", "orthanc"} & set(fixtures):
             item.add_marker("server")
     # Last: they are the slowest, and Playwright keeps an event loop running in this thread from its first use on.
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
@@ -75,11 +75,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("server") and not servers.is_required():
         if servers.is_declined():
             pytest.skip("FIVEFOLD_NO_SERVERS=1")
-        if "nginx" in getattr(item, "fixturenames", ()):
-            if servers.nginx() is None:
-                pytest.skip("nginx is not installed")
-        elif servers.postgresql_folder() is None:
+        fixtures = getattr(item, "fixturenames", ())
+        if "nginx" in fixtures and servers.nginx() is None:
+            pytest.skip("nginx is not installed")
+        if "postgresql" in fixtures and servers.postgresql_folder() is None:
             pytest.skip("PostgreSQL is not installed")
+        if "orthanc" in fixtures and servers.orthanc() is None:
+            pytest.skip("Orthanc is not installed")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -120,6 +122,13 @@ def postgresql(postgresql_server: str) -> str:
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     return str(engine.url.set(database=name).render_as_string(hide_password=False))
+
+
+@pytest.fixture
+def orthanc() -> Iterator[servers.Orthanc]:
+    """An empty PACS; ends with the test."""
+    with servers.running_orthanc() as server:
+        yield server
 
 
 # --- the running app -------------------------------------------------------------------------------------------------

@@ -5,13 +5,16 @@ FIVEFOLD_NO_SERVERS=1 does without; their tests are then skipped and counted, as
 With FIVEFOLD_REQUIRE_SERVERS=1 they are not skipped, and fail.
 """
 
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PACKAGES = ("postgresql", "orthanc", "orthanc-dicomweb", "dcmtk", "nginx-light")
@@ -119,6 +122,109 @@ def running_postgresql() -> Iterator[str]:
             yield f"postgresql+psycopg://tests@/postgres?host={place}"
         finally:
             call("pg_ctl", *wait, "--mode=immediate", "stop")
+
+
+# Results that came by DICOMweb go on to the archive that has none (docs/pacs.md).
+_FORWARD = """
+function OnStoredInstance(instance, tags, metadata, origin)
+  if origin["RequestOrigin"] == "Plugins" then
+    SendToModality(instance, "archive")
+  end
+end
+"""
+
+
+class Orthanc:
+    """A PACS with a new folder, for this machine alone; it may be killed and started again.
+
+    Args:
+        folder: Its own.
+        archive_port: Where an archive without DICOMweb listens, to which results go on; None = there is none.
+
+    Attributes:
+        url: Base of DICOMweb.
+        dicom_port: Where it takes C-STORE and C-FIND.
+        user, password: It asks for.
+    """
+
+    user, password = "tests", "tests-password"
+
+    def __init__(self, folder: Path, archive_port: int | None = None) -> None:
+        program = orthanc()
+        if program is None:
+            raise FileNotFoundError("Orthanc is not installed: python tools/servers.py")
+        self._program, self._folder = program, folder
+        self._port, self.dicom_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self._port}/dicom-web"
+        self._process: subprocess.Popen[bytes] | None = None
+        plugin = next(Path("/usr/share/orthanc/plugins").glob("libOrthancDicomWeb.so*"))
+        (folder / "forward.lua").write_text(_FORWARD)
+        settings = {
+            "StorageDirectory": str(folder / "db"),
+            "IndexDirectory": str(folder / "db"),
+            "HttpPort": self._port,
+            "DicomPort": self.dicom_port,
+            "DicomAet": "GATEWAY",
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": True,
+            "RegisteredUsers": {self.user: self.password},
+            "DicomModalities": {"source": ["SOURCE", "127.0.0.1", 1]}
+            | ({"archive": ["ARCHIVE", "127.0.0.1", archive_port]} if archive_port else {}),
+            "LuaScripts": [str(folder / "forward.lua")] if archive_port else [],
+            "OverwriteInstances": False,
+            "Plugins": [str(plugin)],
+            "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "Host": f"127.0.0.1:{self._port}", "Ssl": False},
+        }
+        (folder / "db").mkdir()
+        (folder / "orthanc.json").write_text(json.dumps(settings))
+        if os.geteuid() == 0:
+            for path in (folder, *folder.iterdir()):
+                shutil.chown(path, _NOBODY)
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        as_nobody = os.geteuid() == 0
+        self._process = subprocess.Popen(
+            [str(self._program), str(self._folder / "orthanc.json")],
+            user=_NOBODY if as_nobody else None,
+            extra_groups=[] if as_nobody else None,
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        limit = time.monotonic() + _START_LIMIT_S
+        while time.monotonic() < limit and self._process.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1):
+                return
+            time.sleep(0.05)
+        raise TimeoutError("Orthanc did not start")
+
+    def kill(self) -> None:
+        """End it at once, without a chance to tidy up."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@contextmanager
+def running_orthanc(archive_port: int | None = None) -> Iterator[Orthanc]:
+    """An empty PACS; see `Orthanc`."""
+    with tempfile.TemporaryDirectory(prefix="fivefold-pacs-") as place:
+        server = Orthanc(Path(place), archive_port)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def main() -> None:
