@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from app_pages import SLOW_S, says, words
 from dicomweb_client.api import DICOMwebClient
 from dicomweb_client.session_utils import create_session_from_user_pass
 from pydicom.uid import EncapsulatedPDFStorage, generate_uid
+from streamlit.testing.v1 import AppTest
 
 from core import registry
 from core.cli.main import main
-from core.errors import PacsError
+from core.errors import PacsError, UsageError
 from core.io.phantom_file import write_dicom
 from core.io.progress import Progress
 from core.io.reader import KEY, shared_reader
@@ -31,12 +33,16 @@ from core.manifest import DEMO_STATEMENT
 from core.services.pacs import cohort
 from core.services.pacs.client import Pacs
 from core.services.pacs.cohort import IMAGES, TABLE, fetch_cohort
+from core.services.pacs.cohorts import Cohorts
 from core.services.pacs.matches import Query
 from core.services.pacs.settings import PASSWORD, URL, USER, PacsSettings
+from pages.parts import cohort as cohort_part
+from pages.parts import pacs as page_part
+from pages.parts.settings import Settings
 from tools.servers import Orthanc
 
 ROOT = Path(__file__).resolve().parents[1]
-HIP, KNEE, RETINA = "hip_osteoporosis", "knee_djd", "retina_lesions"
+HIP, CT, KNEE, RETINA = "hip_osteoporosis", "ct_osteoporosis", "knee_djd", "retina_lesions"
 NAME = "Planted^Name"
 
 
@@ -298,3 +304,134 @@ def test_what_cannot_be_read_is_listed_and_not_written(orthanc: Orthanc, pacs: P
     assert counts["fetched"] == 1
     assert counts.total() == 2
     assert len(list((tmp_path / IMAGES).iterdir())) == 1
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def offered(orthanc: Orthanc, monkeypatch: pytest.MonkeyPatch) -> Orthanc:
+    """Pages offer this PACS, and to store in it."""
+    settings = PacsSettings(orthanc.url, orthanc.user, orthanc.password, can_store=True)
+    monkeypatch.setattr(page_part, "pacs_settings", lambda: settings)
+    return orthanc
+
+
+def _hip() -> None:
+    from pages.parts.hip import show_hip_page
+
+    show_hip_page()
+
+
+def _ct() -> None:
+    from pages.parts.ct import show_ct_page
+
+    show_ct_page()
+
+
+def searched(page: Callable[[], None], task: str, accession: str) -> AppTest:
+    """The page after a search; without the router, which would take the click away."""
+    app = AppTest.from_function(page, default_timeout=SLOW_S)
+    app.session_state["language"] = "en"
+    app.run()
+    app.segmented_control(key=f"{task}.source").set_value("pacs").run()
+    app.text_input(key=f"{task}.archive.number").set_value(accession)
+    app.button(key=f"{task}.archive.search").click().run()
+    assert not app.exception
+    return app
+
+
+def test_a_page_finds_an_image_and_stores_its_answer_once(offered: Orthanc) -> None:
+    peer, source = other_side(offered), patient_file(HIP)
+    peer.store_instances([source, patient_file(HIP, 1)])
+    app = searched(_hip, HIP, "ACC0")
+    assert NAME in app.selectbox(key=f"{HIP}.pacs.study").options[0]
+    assert NAME not in words(app), "a name is there to choose by, and nowhere else"
+    store = next(button for button in app.button if str(button.key).startswith(f"{HIP}.store."))
+    store.click().run()
+    assert not app.exception
+    assert [note.value for note in app.success] == ["Stored in the study, objects: 3."]
+    store.click().run()
+    assert len(peer.search_for_instances(source.StudyInstanceUID)) == 4
+    app.segmented_control(key=f"{HIP}.source").set_value("sample").run()
+    assert f"{HIP}.pacs.studies" not in app.session_state, "names are gone with the search"
+
+
+def test_a_page_reads_a_whole_series(offered: Orthanc) -> None:
+    phantom = registry.part(CT, "phantom").make_phantom
+    rng = np.random.default_rng(3)
+    first = phantom(rng)
+    slices = [
+        pydicom.dcmread(io.BytesIO(write_dicom(own))) for own in (first, *(phantom(rng, like=first) for _ in "ab"))
+    ]
+    for number, file in enumerate(slices, start=1):
+        file.PatientID, file.AccessionNumber, file.InstanceNumber = "ID-7", "ACC7", str(number)
+        file.StudyInstanceUID, file.SeriesInstanceUID = slices[0].StudyInstanceUID, slices[0].SeriesInstanceUID
+    other_side(offered).store_instances(slices)
+    app = searched(_ct, CT, "ACC7")
+    assert says(app, "Slices in the series: {n}.", n=3)
+    assert any(str(button.key).startswith(f"{CT}.store.") for button in app.button)
+
+
+def test_a_page_says_that_nothing_was_found_or_that_the_pacs_is_down(offered: Orthanc) -> None:
+    app = searched(_hip, HIP, "NOBODY")
+    assert says(app, "No such study in the PACS.")
+    offered.kill()
+    app.text_input(key=f"{HIP}.archive.number").set_value("ACC0")
+    app.button(key=f"{HIP}.archive.search").click().run()
+    assert not app.exception
+    assert "E_PACS · no connection" in words(app)
+    app.segmented_control(key=f"{HIP}.source").set_value("sample").run()
+    assert "E_PACS" not in words(app), "samples work without it"
+
+
+def test_no_page_offers_what_no_installation_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(URL, "off")
+    app = AppTest.from_function(_hip, default_timeout=SLOW_S).run()
+    assert app.segmented_control(key=f"{HIP}.source").options == ["Sample", "Upload"]
+
+
+def _cohort() -> None:
+    from pages.parts.cohort import show_cohort
+
+    show_cohort("hip_osteoporosis")
+
+
+def test_a_page_fetches_a_cohort_that_the_evaluation_takes(
+    orthanc: Orthanc, pacs: Pacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Settings(evaluation_root=tmp_path / "root", evaluation_store=tmp_path / "store")
+    monkeypatch.setattr(cohort_part, "settings", lambda: own)
+    cohort_part.cohorts.clear()
+    other_side(orthanc).store_instances([patient_file(HIP, place) for place in range(4)])
+    app = AppTest.from_function(_cohort, default_timeout=SLOW_S)
+    app.session_state["language"] = "en"
+    app.run()
+    app.text_area(key="cohort.numbers").set_value("ACC0\nACC1\nACC2\nACC3\nMISSING")
+    app.text_input(key="cohort.name").set_value("hip_2026").run()
+    app.button(key="cohort.create").click().run()
+    assert not app.exception
+    store = cohort_part.cohorts(tmp_path / "store", tmp_path / "root")
+    cohort_job = store.find("".join(app.query_params["cohort"]))
+    assert cohort_job is not None
+    limit = time.monotonic() + 60
+    while store.stage(cohort_job) in ("planned", "running") and time.monotonic() < limit:
+        time.sleep(0.2)
+    app.run()
+    assert store.stage(cohort_job) == "done"
+    assert [note.value for note in app.success] == ["Images in the folder `hip_2026`: 4. Choose it above."]
+    assert says(app, "Requests without a study or an image of this kind: {n}.", n=1)
+    log = (cohort_job.folder / "log.txt").read_text()
+    assert not any(word in log for word in (NAME, "ID-0", "ACC0", orthanc.password))
+
+    labels = tmp_path / "labels.csv"
+    labels.write_text("accession,label\n" + "".join(f"ACC{place},{place % 2}\n" for place in range(4)))
+    data = ["--data", str(cohort_job.out), "--labels", str(labels), "--out", str(tmp_path / "evaluation")]
+    assert main(["evaluate", HIP, *data, "--check"]) == 0
+    assert json.loads((tmp_path / "evaluation" / "check.json").read_text())["n_rows"] == 4
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".x", "a" * 41, "x y"])
+def test_a_cohort_stays_in_its_place(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        Cohorts(tmp_path / "store", tmp_path / "root").create(HIP, name, "ACC0")

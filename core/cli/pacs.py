@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for verb in (screen, cohort):
         verb.add_argument("--accessions", type=Path, metavar="FILE", help="accession numbers, one a line")
     cohort.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets images/ and cohort.csv")
+    cohort.add_argument("--progress", type=Path, metavar="DIR", help="where progress is told; default: --out")
     screen.add_argument("--model", help="installed model; default: the first")
     screen.add_argument("--operating-point", help="id from the manifest")
     screen.add_argument("--confirm", action="store_true", help="record that a person wants scores despite questions")
@@ -124,7 +125,7 @@ def _cohort(pacs: "Pacs", options: argparse.Namespace) -> int:
 
     queries = _queries(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    with Progress(options.out, "searching") as progress:
+    with Progress(options.progress or options.out, "fetching") as progress:
         counts = fetch_cohort(pacs, queries, options.out, progress)
     print(", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items())))
     return 0 if set(counts) == {FETCHED} else 1

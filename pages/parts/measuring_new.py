@@ -7,6 +7,7 @@ import streamlit as st
 from core import registry
 from core.manifest import Manifest
 from core.services.evaluations import Evaluation, Evaluations
+from pages.parts.cohort import show_cohort
 from pages.parts.frame import network_name, show_badge
 from pages.parts.labelled_images import choose_images
 from pages.parts.road import installed_manifest
@@ -31,6 +32,7 @@ def show_new(store: Evaluations) -> Evaluation | None:
             return None
         st.markdown("#### " + t("2. Images"))
         images, folder = choose_images(settings().evaluation_root, "measuring")
+        show_cohort(manifest.task)
         st.markdown("#### " + t("3. Labels"))
         table = st.file_uploader(
             _table_words(registry.task(manifest.task).kind),

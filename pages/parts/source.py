@@ -1,8 +1,9 @@
-"""Where the image comes from: a sample made on the spot, or a file. Both take the same road through the reader process."""
+"""Where the image comes from: a sample made on the spot, a file, or the PACS. All pass through the reader process."""
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import streamlit as st
@@ -13,12 +14,14 @@ from core.io.phantom_file import write_dicom
 from core.io.reader import shared_reader
 from core.io.series import Series, looks_zip
 from core.records import Study
+from core.services.pacs.matches import Instance
 from core.task import Task
+from pages.parts.pacs import choose_archived, forget_search, has_pacs
 from pages.parts.series import choose_slices
 from pages.parts.settings import MAX_UPLOAD_MB, settings
 from pages.parts.words import t
 
-SAMPLE, UPLOAD, FOLDER = "sample", "upload", "folder"
+SAMPLE, UPLOAD, FOLDER, PACS = "sample", "upload", "folder", "pacs"
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,14 @@ class Chosen:
         read_ms: How long that took.
         truth: What the maker of a sample knows about it; None for a file.
         slices: Of a series, all chosen slices, the study among them; empty for a single image.
+        archived: Where the images lie in the PACS, by the hash of their files; empty for what came otherwise.
     """
 
     study: Study
     read_ms: float
     truth: Mapping[str, object] | None = None
     slices: tuple[Study, ...] = ()
+    archived: Mapping[str, Instance] = field(default_factory=dict)
 
 
 def choose_image(task: Task) -> Chosen | None:
@@ -47,6 +52,8 @@ def choose_image(task: Task) -> Chosen | None:
     task_id, names = task.id, {SAMPLE: t("Sample"), UPLOAD: t("Upload")}
     if task.takes_series and settings().series_root:
         names[FOLDER] = t("Server folder")
+    if has_pacs():
+        names[PACS] = t("PACS")
     row = st.container(horizontal=True, gap="large")
     with row.container(width="content"):
         kind = st.segmented_control(
@@ -58,12 +65,16 @@ def choose_image(task: Task) -> Chosen | None:
             default=SAMPLE,
             required=True,
         )
+    if kind != PACS:
+        forget_search(task_id)
     with row.container(width="stretch"):
         read: Chosen | ReadSeries | None
         if kind == UPLOAD:
             read = _choose_upload(task)
         elif kind == FOLDER:
             read = _choose_folder(task_id)
+        elif kind == PACS:
+            read = _choose_archived(task)
         else:
             read = _choose_sample(task_id)
     return _choose_slices(task_id, read) if isinstance(read, ReadSeries) else read
@@ -84,7 +95,7 @@ def _choose_slices(task_id: str, read: "ReadSeries") -> Chosen | None:
             default=0,
             required=True,
         )
-    return Chosen(slices[int(shown or 0)], read.read_ms, slices=slices)
+    return Chosen(slices[int(shown or 0)], read.read_ms, slices=slices, archived=read.archived)
 
 
 def _choose_sample(task_id: str) -> Chosen:
@@ -138,11 +149,13 @@ class ReadSeries:
         series: From the reader.
         name: Of the upload or folder, for the keys of widgets.
         read_ms: How long reading took, for one slice.
+        archived: See Chosen.
     """
 
     series: Series
     name: str
     read_ms: float
+    archived: Mapping[str, Instance] = field(default_factory=dict)
 
 
 def _choose_upload(task: Task) -> Chosen | ReadSeries | None:
@@ -173,6 +186,30 @@ def _choose_folder(task_id: str) -> ReadSeries | None:
     )
     assert isinstance(read, ReadSeries)
     return read
+
+
+def _choose_archived(task: Task) -> Chosen | ReadSeries | None:
+    """An image of the PACS; of a task that takes a series all images of one."""
+    found = choose_archived(task)
+    if found is None:
+        st.session_state.pop(f"{task.id}.read", None)
+        return None
+    pacs, images = found
+    name = hashlib.sha256(" ".join(image.instance_uid for image in images).encode()).hexdigest()[:16]
+
+    def answer() -> Chosen | ReadSeries:
+        started = time.perf_counter()
+        with st.spinner(t("Fetching from the PACS ..."), show_time=True):
+            if task.takes_series:
+                series, archived = pacs.read_series(images)
+            else:
+                study, _ = pacs.read(images[0])
+        spent = 1000 * (time.perf_counter() - started)
+        if task.takes_series:
+            return ReadSeries(series, name, spent / len(series.studies), archived)
+        return Chosen(study, spent, archived={study.file_sha256: images[0]})
+
+    return _keep(task.id, f"pacs/{name}", answer)
 
 
 def _choose_one(task_id: str, names: Sequence[str]) -> int:

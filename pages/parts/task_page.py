@@ -12,6 +12,7 @@ from core.task import Task
 from pages.parts.errors import show_error
 from pages.parts.facts import show_facts
 from pages.parts.frame import network_name, show_badge
+from pages.parts.pacs import show_store
 from pages.parts.recording import keep_once
 from pages.parts.result import show_result
 from pages.parts.road import (
@@ -121,6 +122,7 @@ def _screened_or_said(view: TaskView, task: Task, published: Manifest, chosen: C
             show_sliders(task, published)
         if result.gate.shows_score:
             keep_once(result)
+        show_store(manifest, result, chosen.archived)
     if len(chosen.slices) > 1:
         _show_patient(task, manifest, chosen, choices, result)
     else:

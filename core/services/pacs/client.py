@@ -1,14 +1,17 @@
 """DICOMweb (PS3.18): QIDO-RS to search, WADO-RS to fetch, STOW-RS to store."""
 
+import hashlib
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from core.errors import FileError, PacsError
 from core.io import vocabulary
 from core.io.reader import shared_reader
+from core.io.series import File, Series, read_files
 from core.records import Study
 from core.services.pacs.matches import (
     Instance,
@@ -116,11 +119,33 @@ class Pacs:
             FileError: See `fetch` and `Reader.read`; E_PACS_OBJECT where the file names another patient than the search did.
         """
         content = self.fetch(instance)
-        study = shared_reader().read(content)
-        (asked,) = shared_reader().hash_keys([instance.series.study.patient_id], "patient")
-        if study.container != "dicom" or (asked and study.pseudonym != asked):
-            raise FileError("E_PACS_OBJECT", "the file is of another patient than the study in the search")
-        return study, content
+        return _read(instance.series.study, content), content
+
+    def read_series(self, images: Sequence[Instance]) -> tuple[Series, dict[str, Instance]]:
+        """Fetch and read the images of a series; what cannot be fetched or read is listed in it.
+
+        Args:
+            images: Of one study.
+
+        Returns:
+            The series, and its images by the hash of their files.
+
+        Raises:
+            FileError: See `core.io.series.read_files`.
+        """
+        places: dict[str, Instance] = {}
+
+        def files() -> Iterator[File]:
+            for image in images:
+                try:
+                    content = self.fetch(image)
+                except FileError as error:
+                    yield str(image.number), error.code
+                else:
+                    places[hashlib.sha256(content).hexdigest()] = image
+                    yield str(image.number), content
+
+        return read_files(files(), partial(_read, images[0].series.study)), places
 
     def store(self, study_uid: str, files: Mapping[str, bytes]) -> None:
         """Add objects to a study. An object that is there already stays as it is.
@@ -175,6 +200,14 @@ class Pacs:
         if len(found) > most:
             raise PacsError(f"more than {most} answers: ask for fewer")
         return [match(item) for item in found]
+
+
+def _read(match: StudyMatch, content: bytes) -> Study:
+    study = shared_reader().read(content)
+    (asked,) = shared_reader().hash_keys([match.patient_id], "patient")
+    if study.container != "dicom" or (asked and study.pseudonym != asked):
+        raise FileError("E_PACS_OBJECT", "the file is of another patient than the study in the search")
+    return study
 
 
 def _only_part(kind: str, content: bytes) -> bytes:
