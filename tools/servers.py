@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -124,42 +124,34 @@ def running_postgresql() -> Iterator[str]:
             call("pg_ctl", *wait, "--mode=immediate", "stop")
 
 
-# Results that came by DICOMweb go on to the archive that has none (docs/pacs.md).
-_FORWARD = """
-function OnStoredInstance(instance, tags, metadata, origin)
-  if origin["RequestOrigin"] == "Plugins" then
-    SendToModality(instance, "archive")
-  end
-end
-"""
-
-
 class Orthanc:
     """A PACS with a new folder, for this machine alone; it may be killed and started again.
 
     Args:
         folder: Its own.
-        archive_port: Where an archive without DICOMweb listens, to which results go on; None = there is none.
+        settings: Beside those of every test.
+        script: In Lua; "" = none.
 
     Attributes:
-        url: Base of DICOMweb.
+        root, url: Base of its own services, and of DICOMweb.
         dicom_port: Where it takes C-STORE and C-FIND.
         user, password: It asks for.
     """
 
     user, password = "tests", "tests-password"
 
-    def __init__(self, folder: Path, archive_port: int | None = None) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, object], script: str) -> None:
         program = orthanc()
         if program is None:
             raise FileNotFoundError("Orthanc is not installed: python tools/servers.py")
         self._program, self._folder = program, folder
         self._port, self.dicom_port = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self._port}/dicom-web"
+        self.root = f"http://127.0.0.1:{self._port}"
+        self.url = f"{self.root}/dicom-web"
         self._process: subprocess.Popen[bytes] | None = None
         plugin = next(Path("/usr/share/orthanc/plugins").glob("libOrthancDicomWeb.so*"))
-        (folder / "forward.lua").write_text(_FORWARD)
-        settings = {
+        (folder / "script.lua").write_text(script)
+        own = {
             "StorageDirectory": str(folder / "db"),
             "IndexDirectory": str(folder / "db"),
             "HttpPort": self._port,
@@ -168,15 +160,13 @@ class Orthanc:
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": True,
             "RegisteredUsers": {self.user: self.password},
-            "DicomModalities": {"source": ["SOURCE", "127.0.0.1", 1]}
-            | ({"archive": ["ARCHIVE", "127.0.0.1", archive_port]} if archive_port else {}),
-            "LuaScripts": [str(folder / "forward.lua")] if archive_port else [],
+            "LuaScripts": [str(folder / "script.lua")],
             "OverwriteInstances": False,
             "Plugins": [str(plugin)],
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "Host": f"127.0.0.1:{self._port}", "Ssl": False},
         }
         (folder / "db").mkdir()
-        (folder / "orthanc.json").write_text(json.dumps(settings))
+        (folder / "orthanc.json").write_text(json.dumps({**settings, **own}))
         if os.geteuid() == 0:
             for path in (folder, *folder.iterdir()):
                 shutil.chown(path, _NOBODY)
@@ -209,10 +199,10 @@ class Orthanc:
 
 
 @contextmanager
-def running_orthanc(archive_port: int | None = None) -> Iterator[Orthanc]:
+def running_orthanc(settings: Mapping[str, object] | None = None, script: str = "") -> Iterator[Orthanc]:
     """An empty PACS; see `Orthanc`."""
     with tempfile.TemporaryDirectory(prefix="fivefold-pacs-") as place:
-        server = Orthanc(Path(place), archive_port)
+        server = Orthanc(Path(place), settings or {}, script)
         server.start()
         try:
             yield server

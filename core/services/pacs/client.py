@@ -59,7 +59,7 @@ class Pacs:
         self._search("/studies", {"limit": "1"}, study_match, vocabulary.MAX_FILES)
 
     def studies(self, query: Query, most: int) -> list[StudyMatch]:
-        """Studies that answer a query, of `most` at most.
+        """Studies that answer a query, the newest first, `most` at most.
 
         Raises:
             PacsError: There are more, or others than those that were asked for.
@@ -72,7 +72,7 @@ class Pacs:
                 found[study.study_uid] = study
         if not all(answers(query, study) for study in found.values()):
             raise PacsError("it names studies that were not asked for")
-        return sorted(found.values(), key=lambda study: (study.day, study.study_uid))
+        return sorted(found.values(), key=lambda study: (study.day, study.study_uid), reverse=True)
 
     def series(self, study: StudyMatch, modalities: tuple[str, ...] = ()) -> list[SeriesMatch]:
         """The series of a study, without those that this program stored; with modalities those of one of them."""
