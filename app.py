@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.parts.frame import show_sidebar_foot
+from pages.parts.intended_use import is_accepted, show_intended_use
 from pages.parts.markup import apply_style
 from pages.parts.menu import page_of, sections
 from pages.parts.words import settle_language
@@ -14,4 +15,7 @@ page = st.navigation(
     {title: [page_of(entry) for entry in entries] for title, entries in sections().items()}, expanded=True
 )
 show_sidebar_foot()
-page.run()
+if is_accepted():
+    page.run()
+else:
+    show_intended_use()

@@ -11,12 +11,17 @@ ROOT = Path(__file__).resolve().parents[1]
 SLOW_S = 120
 
 
+def accept_intended_use(app: AppTest) -> AppTest:
+    """Click through the first screen of a session."""
+    return app.button(key="intended_use.accept").click().run()
+
+
 def open_page(page: str | None = None, **state: Any) -> AppTest:
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=SLOW_S)
     app.session_state["language"] = "en"
     for key, value in state.items():
         app.session_state[key.replace("__", ".")] = value
-    app.run()
+    accept_intended_use(app.run())
     if page:
         app.switch_page(f"pages/{page}.py").run()
     assert not app.exception

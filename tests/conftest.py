@@ -222,11 +222,17 @@ def foreign_requests() -> list[str]:
     return []
 
 
+def accept_intended_use(page: Page) -> None:
+    """Click through the first screen of a session wherever it stands in the way; a new address is a new session."""
+    page.add_locator_handler(page.locator(".st-key-intended_use-accept button"), lambda button: button.click())
+
+
 @pytest.fixture
 def page(browser: Browser, foreign_requests: list[str]) -> Iterator[Page]:
     """A fresh page of 1500x1000 pixels."""
     context = browser.new_context(viewport={"width": 1500, "height": 1000})
     opened = context.new_page()
+    accept_intended_use(opened)
 
     def note(url: str) -> None:
         if urlparse(url).hostname not in ("127.0.0.1", "localhost", None):

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from app_pages import ROOT, SLOW_S, open_page, says, upload, words
+from app_pages import ROOT, SLOW_S, accept_intended_use, open_page, says, upload, words
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core import registry
-from core.i18n import LANGUAGES
+from core.i18n import LANGUAGES, Translator
 from core.io.phantom_file import write_dicom
 from core.manifest import DEMO_STATEMENT
 from core.tasks.hip_osteoporosis import phantom
@@ -27,14 +27,33 @@ def grey_png(pixels: Any) -> bytes:
     return buffer.getvalue()
 
 
-# --- home, manual ----------------------------------------------------------------------------------------------------
+# --- intended use, home, manual ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nothing_is_shown_before_the_intended_use_is_accepted(language: str) -> None:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=SLOW_S)
+    app.query_params["lang"] = language
+    app.run()
+    for page in ("home", TASK):
+        app.switch_page(f"pages/{page}.py").run()
+        assert says(app, "Not a diagnosis: decisions belong to a doctor who knows the patient.", language)
+        assert says(app, DEMO_STATEMENT, language)
+        assert [title.value for title in app.title] == [Translator(language)("Before you begin")]
+        assert not app.get("imgs")
+    accept_intended_use(app)
+    assert says(app, "Checks before the score", language)
+    assert not says(app, "Before you begin", language)
+    app.switch_page("pages/home.py").run()  # asked once a session
+    assert not app.exception
+    assert app.title[0].value == "Fivefold"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_home_shows_every_task_that_has_a_page(language: str) -> None:
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=SLOW_S)
     app.query_params["lang"] = language
-    app.run()
+    accept_intended_use(app.run())
     assert not app.exception
     for task in registry.tasks().values():
         assert says(app, task.title, language)
@@ -47,6 +66,7 @@ def test_home_needs_no_torch() -> None:
 import sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file({str(ROOT / "app.py")!r}, default_timeout=60).run()
+app.button(key="intended_use.accept").click().run()
 assert not app.exception and app.title[0].value == "Fivefold"
 sys.exit("torch was loaded" if "torch" in sys.modules else 0)
 """
