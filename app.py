@@ -6,15 +6,18 @@ from pages.parts.frame import show_sidebar_foot
 from pages.parts.intended_use import is_accepted, show_intended_use
 from pages.parts.markup import apply_style
 from pages.parts.menu import page_of, sections
+from pages.parts.presentation import is_presenting, show_presentation_head
 from pages.parts.words import settle_language
 
 st.set_page_config(page_title="Fivefold", page_icon="🩻", layout="wide", initial_sidebar_state=248)
 apply_style()
 settle_language()
-page = st.navigation(
-    {title: [page_of(entry) for entry in entries] for title, entries in sections().items()}, expanded=True
-)
-show_sidebar_foot()
+entries = {title: [page_of(entry) for entry in entries] for title, entries in sections().items()}
+page = st.navigation(entries, position="hidden" if is_presenting() else "sidebar", expanded=True)
+if is_presenting():
+    show_presentation_head()
+else:
+    show_sidebar_foot(page.url_path or "home")
 if is_accepted():
     page.run()
 else:

@@ -40,7 +40,7 @@ def test_nothing_is_shown_before_the_intended_use_is_accepted(language: str) -> 
         assert says(app, "Not a diagnosis: decisions belong to a doctor who knows the patient.", language)
         assert says(app, DEMO_STATEMENT, language)
         assert [title.value for title in app.title] == [Translator(language)("Before you begin")]
-        assert not app.get("imgs")
+        assert not app.get("image")
     accept_intended_use(app)
     assert says(app, "Checks before the score", language)
     assert not says(app, "Before you begin", language)

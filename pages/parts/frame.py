@@ -5,6 +5,9 @@ import streamlit as st
 from core import __version__
 from core.manifest import Manifest
 from core.task import Task
+from pages.parts.corners import show_corners_switch
+from pages.parts.presentation import show_presentation_start
+from pages.parts.tour import show_tour_start
 from pages.parts.words import show_language_chooser, t
 
 _NETWORKS = {
@@ -51,9 +54,12 @@ def grade_name(task: Task, label_id: str) -> str:
     return name if label_id == task.labels[-1].id else t("{label} or worse", label=name)
 
 
-def show_sidebar_foot() -> None:
-    """Language and the line that stands on every page."""
+def show_sidebar_foot(page: str) -> None:
+    """What holds for every page: its tour, presentation, corners, language, and the line that stands on every page."""
     with st.sidebar:
+        show_tour_start(page)
+        show_presentation_start()
+        show_corners_switch()
         show_language_chooser()
         st.caption(f"Fivefold {__version__} · " + t("research use, not a medical device"))
 

@@ -1,4 +1,4 @@
-"""The only raw markup of the pages: a style sheet without any data."""
+"""The only raw markup of the pages: style sheets without any data."""
 
 import streamlit as st
 
@@ -12,8 +12,20 @@ _STYLE = """
 [data-testid^="stBaseButton-primary"] { color: light-dark(#FFFFFF, #0E1621); }
 </style>
 """
+_PRESENTATION = """
+<style>
+html { font-size: 20px; }
+[data-testid="stMainBlockContainer"] { padding-top: 1rem; }
+[data-testid="stFileUploaderFile"] { display: none; }
+</style>
+"""
 
 
 def apply_style() -> None:
     """Narrower margins and figures, so that a page fits a projector 1024 pixels wide; a contrast of 4.5 for small print."""
     st.html(_STYLE)
+
+
+def apply_presentation_style() -> None:
+    """Big type, and no names of uploaded files."""
+    st.html(_PRESENTATION)

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from PIL import Image
 from core.figures.style import LABEL_COLOURS
 from core.imaging.agreement_map import agreement_map
 from core.imaging.boxes import draw_boxes
+from core.imaging.corners import hide_corners
 from core.imaging.display import regions_window, to_display, to_grey
 from core.imaging.overlay import as_rgb, blend, draw_regions, paint_masks
 from core.imaging.resample import fit_within
@@ -23,6 +24,7 @@ from core.reports.case_pdf import case_pdf
 from core.reports.case_pictures import marked_and_overlay
 from core.reports.dicom_objects import plan_objects, zip_files
 from core.reports.overlay_png import drawn_boxes, overlay_png
+from pages.parts.corners import corners_hidden
 
 _GAP_PX = 6
 _MAX_PNG_BYTES = 900_000
@@ -46,6 +48,7 @@ class Look:
         hidden: Labels whose masks are not shown.
         fill: Opacity of masks, 0 to 1.
         has_lines: With the lines of what was measured.
+        hides_corners: With black corners, as the reader chose for the whole session.
     """
 
     window: tuple[float, float] | None = None
@@ -56,6 +59,7 @@ class Look:
     hidden: tuple[str, ...] = ()
     fill: float = 0.5
     has_lines: bool = True
+    hides_corners: bool = field(default_factory=corners_hidden)
 
 
 def sheet_bytes(result: ScreeningResult, look: Look) -> bytes:
@@ -187,7 +191,8 @@ def _masks(result: ScreeningResult, look: Look) -> list[tuple[Any, str]]:
 
 def _display(frame: Frame, look: Look) -> Any:
     shown = VIEWS[look.view](to_grey(frame)) if look.view else to_display(frame, look.window)
-    return 1 - shown if look.inverted else shown
+    shown = 1 - shown if look.inverted else shown
+    return hide_corners(shown) if look.hides_corners else shown
 
 
 def _region_display(result: ScreeningResult, look: Look) -> Any:

@@ -17,6 +17,7 @@ from core.records import Study
 from core.services.pacs.matches import Instance
 from core.task import Task
 from pages.parts.pacs import choose_archived, forget_search, has_pacs
+from pages.parts.presentation import is_presenting
 from pages.parts.series import choose_slices
 from pages.parts.settings import MAX_UPLOAD_MB, settings
 from pages.parts.words import t
@@ -102,13 +103,13 @@ def _choose_sample(task_id: str) -> Chosen:
     st.session_state.pop(f"{task_id}.read", None)
     samples = registry.part(task_id, "phantom").SAMPLES
     titles = {sample_id: t(title) for sample_id, (title, *_) in samples.items()}
+    st.session_state.setdefault(f"{task_id}.sample", next(iter(titles)))  # not a default: keys P and N write it too
     sample_id = st.pills(
         t("Samples: phantoms, no patient"),
         list(titles),
         format_func=titles.__getitem__,
         key=f"{task_id}.sample",
         persist_state="session",
-        default=next(iter(titles)),
         required=True,
         wrap=True,
     )
@@ -216,12 +217,13 @@ def _choose_one(task_id: str, names: Sequence[str]) -> int:
     """Index of the file to screen: the last one unless a person chooses; a select box shows names without markdown."""
     if len(names) == 1:
         return 0
+    key = f"{task_id}.file.{len(names)}"
+    st.session_state.setdefault(key, len(names) - 1)
     return st.selectbox(
         t("File to screen ({n} uploaded)", n=len(names)),
         range(len(names)),
-        index=len(names) - 1,
-        format_func=lambda index: names[index],
-        key=f"{task_id}.file.{len(names)}",
+        format_func=lambda index: t("File {n}", n=index + 1) if is_presenting() else names[index],
+        key=key,
     )
 
 

@@ -27,6 +27,7 @@ from pages.parts.road import (
 )
 from pages.parts.series import show_patient
 from pages.parts.source import Chosen, choose_image
+from pages.parts.steps import show_steps
 from pages.parts.tabs import show_tabs
 from pages.parts.thresholds import moved, show_sliders
 from pages.parts.view import TaskView
@@ -49,17 +50,18 @@ def show_task(view: TaskView) -> None:
     if published is None:
         _show_no_weights(task)
         return
-    result = None
+    chosen, result, failed = None, None, None
     try:
         chosen = choose_image(task)
     except ScreeningError as error:
-        chosen = None
-        show_error(error)
+        failed = error
+    show_steps(task.id)
+    if failed is not None:
+        show_error(failed)
+    elif chosen is None:
+        _show_nothing_chosen(task)
     else:
-        if chosen is None:
-            _show_nothing_chosen(task)
-        else:
-            result = _screened_or_said(view, task, published, chosen)
+        result = _screened_or_said(view, task, published, chosen)
     show_tabs(view, task, published, chosen.study if chosen else None, result)
 
 

@@ -9,10 +9,13 @@ from core.task import Task
 from pages.parts.boxes import choose_box
 from pages.parts.faithfulness import measured_note
 from pages.parts.frame import grade_name, label_name
+from pages.parts.network_input import show_network_input
 from pages.parts.picture import Layout, Look, heatmaps, sheet_bytes
 from pages.parts.redraw import show_redraw
 from pages.parts.road import Choices
+from pages.parts.side_by_side import show_side_by_side
 from pages.parts.words import literal, t
+from pages.parts.zoom import show_zoom
 
 _STRENGTH_PERCENT, _FILL_PERCENT = 55, 40
 _LAYOUTS: tuple[Layout, ...] = ("auto", "beside", "stacked", "overlay")
@@ -34,6 +37,19 @@ def show_viewer(task: Task, manifest: Manifest, result: ScreeningResult, choices
             choose_box(task, manifest, result)
         _show_controls(task.id, manifest, result, choices)
         show_redraw(task, result, look)
+        _show_tools(task, manifest, result, look)
+
+
+def _show_tools(task: Task, manifest: Manifest, result: ScreeningResult, look: Look) -> None:
+    """What a closer look needs; each opens below the switches."""
+    with st.container(horizontal=True, gap="large"):
+        is_zoomed = st.toggle(t("Zoom and measure"), key=f"{task.id}.zoom", persist_state="session")
+        is_input_shown = st.toggle(t("What the network saw"), key=f"{task.id}.input", persist_state="session")
+    if is_zoomed:
+        show_zoom(task, result, look)
+    if is_input_shown:
+        show_network_input(task, manifest, result)
+    show_side_by_side(task, result, look)
 
 
 def read_look(task_id: str, study: Study) -> Look:
