@@ -8,6 +8,7 @@ from core.figures.style import number
 from core.records import ScreeningResult, Study
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.picture import branch_sheet
+from pages.parts.plain import plain
 from pages.parts.viewer import read_look
 from pages.parts.words import t, translator
 
@@ -78,8 +79,9 @@ def _show_probabilities(task_id: str, classes: list[str], result: ScreeningResul
 def _show_numbers(result: ScreeningResult) -> None:
     measures = result.prediction.measures if result.prediction else {}
     left, right = st.columns(2)
-    left.metric(t("Cosine between the networks"), number(measures["cosine"][0]), border=True)
-    right.metric(t("Alpha, weight of network s"), number(measures["alpha"][0]), border=True)
+    shown = ((t("Cosine between the networks"), "cosine"), (t("Alpha, weight of network s"), "alpha"))
+    for column, (name, measure) in zip((left, right), shown, strict=True):
+        column.metric(name, number(measures[measure][0]), border=True, help=plain(name))
     st.caption(t("Cosine 0: the networks see different things. Cosine 1: they see the same."))
     if are_at_odds(result, 0):
         st.warning(

@@ -13,6 +13,7 @@ from core.metrics.operating_point import OperatingPointMetrics
 from core.metrics.proportions import Interval
 from pages.parts.evaluation_threshold import CARD, CASES, YOUDEN, choose_rule, choose_threshold
 from pages.parts.method import show_rows
+from pages.parts.plain import plain
 from pages.parts.words import t
 
 _LEAST_PREVALENCE = 0.01  # per cent
@@ -65,11 +66,19 @@ def _show_headline(report: ScoreReport, model: ModelReport) -> None:
         ((t("AUROC"), model.roc.auroc), (t("Average precision"), model.precision_recall.average_precision)),
         strict=False,
     ):
-        column.metric(name, number(interval.value, _DIGITS), _limits(interval), delta_color="off", delta_arrow="off")
+        column.metric(
+            name,
+            number(interval.value, _DIGITS),
+            _limits(interval),
+            delta_color="off",
+            delta_arrow="off",
+            help=plain(name),
+        )
     _show_brier(columns[2], model)
     n_positive = t("{n} positive", n=f"{model.roc.n_positive:,}")
-    columns[3].metric("n", f"{model.n:,}", n_positive, delta_color="off", delta_arrow="off")
-    columns[4].metric(t("Patients"), "–" if model.table.patient is None else f"{model.n_patients:,}")
+    columns[3].metric("n", f"{model.n:,}", n_positive, delta_color="off", delta_arrow="off", help=plain("n"))
+    patients = "–" if model.table.patient is None else f"{model.n_patients:,}"
+    columns[4].metric(t("Patients"), patients, help=plain(t("Patients")))
     if report.method == DELONG:
         st.caption(t("95 % interval of the AUROC: DeLong, every row another patient."))
     else:

@@ -16,6 +16,7 @@ from core.task import Task
 from pages.parts.chart import is_dark, show_chart
 from pages.parts.frame import held_out_name
 from pages.parts.held_out import graded, report_of
+from pages.parts.plain import plain
 from pages.parts.words import t, translator
 
 
@@ -67,10 +68,10 @@ def show_intervals(shown: Sequence[tuple[str, Interval | None]]) -> None:
     """Numbers with their intervals in one row."""
     for column, (name, interval) in zip(st.columns(len(shown)), shown, strict=True):
         if interval is None:
-            column.metric(name, "–")
+            column.metric(name, "–", help=plain(name))
             continue
         limits = f"{number(interval.low)}–{number(interval.high)}"
-        column.metric(name, number(interval.value), limits, delta_color="off", delta_arrow="off")
+        column.metric(name, number(interval.value), limits, delta_color="off", delta_arrow="off", help=plain(name))
 
 
 def _show_ideal(task_id: str, report: GradingReport, ideal: GradingReport) -> None:

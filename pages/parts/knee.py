@@ -13,6 +13,7 @@ from core.task import Task
 from pages.parts.advice import show_advice
 from pages.parts.knee_method import show_method
 from pages.parts.picture import region_sheet
+from pages.parts.plain import plain
 from pages.parts.settings import settings
 from pages.parts.task_page import show_task
 from pages.parts.unmeasured import no_operating_point
@@ -84,8 +85,10 @@ def _show_knee(result: ScreeningResult, index: int) -> None:
         expected = float(expected_grade([list((finding.probabilities or {}).values())])[0])
         ratio = result.prediction.measures["uptake_ratio"][index]
         left, right = st.columns(2)
-        left.metric(t("Expected grade, 0 to 4"), number(expected, 1), border=True)
-        right.metric(t("Uptake, times the shafts"), number(ratio, 1) if math.isfinite(ratio) else "–", border=True)
+        uptake = number(ratio, 1) if math.isfinite(ratio) else "–"
+        shown = ((t("Expected grade, 0 to 4"), number(expected, 1)), (t("Uptake, times the shafts"), uptake))
+        for column, (name, value) in zip((left, right), shown, strict=True):
+            column.metric(name, value, border=True, help=plain(name))
 
 
 def information(label_id: str) -> str:

@@ -22,6 +22,7 @@ from pages.parts.detecting import show_detecting
 from pages.parts.frame import grade_name, held_out_name
 from pages.parts.grading import show_grading
 from pages.parts.held_out import HeldOut, curve_of, held_out
+from pages.parts.plain import plain
 from pages.parts.segmenting import show_segmenting
 from pages.parts.unmeasured import show_unmeasured
 from pages.parts.view import TaskView
@@ -144,7 +145,7 @@ def _show_threshold(task_id: str, manifest: Manifest, label: str, cases: HeldOut
 
 def _show_interval(name: str, interval: Interval | None) -> None:
     if interval is None:
-        st.metric(name, "–", t("nobody"), delta_color="off", delta_arrow="off")
+        st.metric(name, "–", t("nobody"), delta_color="off", delta_arrow="off", help=plain(name))
         return
     st.metric(
         name,
@@ -152,6 +153,7 @@ def _show_interval(name: str, interval: Interval | None) -> None:
         f"{number(interval.low)}–{number(interval.high)}",
         delta_color="off",
         delta_arrow="off",
+        help=plain(name),
     )
 
 

@@ -23,6 +23,7 @@ from pages.parts.frame import grade_name, held_out_name, label_name
 from pages.parts.held_out import held_out, share_at_or_above
 from pages.parts.masks import show_found, show_mask_downloads
 from pages.parts.picture import overlay_to_save
+from pages.parts.plain import plain
 from pages.parts.recording import note
 from pages.parts.road import Choices
 from pages.parts.unmeasured import show_measure_it
@@ -174,10 +175,10 @@ def _meaning(task: Task, manifest: Manifest, finding: Finding) -> str:
 
 def _show_estimate(place: DeltaGenerator, name: str, estimate: Estimate | None) -> None:
     if estimate is None:
-        place.metric(name, "–", t("not measured"), delta_color="off", delta_arrow="off")
+        place.metric(name, "–", t("not measured"), delta_color="off", delta_arrow="off", help=plain(name))
         return
     interval = f"{number(estimate.low)}–{number(estimate.high)}"
-    place.metric(name, number(estimate.value), interval, delta_color="off", delta_arrow="off")
+    place.metric(name, number(estimate.value), interval, delta_color="off", delta_arrow="off", help=plain(name))
 
 
 def _show_downloads(task: Task, manifest: Manifest, result: ScreeningResult) -> None:

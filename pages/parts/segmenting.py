@@ -24,6 +24,7 @@ from pages.parts.chart import is_dark, show_chart
 from pages.parts.errors import show_error
 from pages.parts.frame import held_out_name, label_name
 from pages.parts.method import show_rows
+from pages.parts.plain import plain
 from pages.parts.words import t, translator
 
 _FP_SHOWN = 1.0  # false positives per image of the reading beside the headline figures
@@ -71,10 +72,11 @@ def _show_headline(task: Task, own: LabelMasks) -> None:
         )
         for column, (name, interval) in zip(st.columns(len(shown)), shown, strict=True):
             if interval is None:
-                column.metric(name, "–")
+                column.metric(name, "–", help=plain(name))
             else:
                 limits = f"{number(interval.low, 3)}–{number(interval.high, 3)}"
-                column.metric(name, number(interval.value, 3), limits, delta_color="off", delta_arrow="off")
+                shown_value = number(interval.value, 3)
+                column.metric(name, shown_value, limits, delta_color="off", delta_arrow="off", help=plain(name))
 
 
 def _show_figures(task: Task, reports: MaskReports) -> None:
