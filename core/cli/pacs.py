@@ -93,7 +93,7 @@ def _search(pacs: "Pacs", options: argparse.Namespace) -> int:
 
 
 def _screen(pacs: "Pacs", options: argparse.Namespace) -> int:
-    from core.io.reader import KEY
+    from core.io.reader_process import KEY
     from core.screening import load
     from core.services.pacs.answers import Options, about, screen_images
     from core.services.pacs.cohort import MAX_STUDIES
