@@ -11,6 +11,7 @@ from pathlib import Path
 import pydicom
 import pytest
 import scipy.io
+from conftest import accept_intended_use
 from playwright.sync_api import Browser, Download, Page, expect
 from pypdf import PdfReader
 from test_browser import HEADLINE, KNEE_GRADE, LIMIT_MS, choose_files, choose_sample, grade, headline, settle
@@ -68,6 +69,8 @@ def test_two_sessions_save_their_own_files(browser: Browser, app_server: str) ->
     contexts = [browser.new_context(viewport={"width": 1500, "height": 1000}) for _ in samples]
     try:
         pages = [context.new_page() for context in contexts]
+        for page in pages:
+            accept_intended_use(page)
         for page, title in zip(pages, samples, strict=True):
             open_sample(page, app_server, title)
         for button, smallest in ((OBJECTS, MIB), (REPORT, MIB // 8)) * 2:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import free_port, running_app
+from conftest import accept_intended_use, free_port, running_app
 from playwright.sync_api import Browser, expect
 
 from core.evaluation.adopt import adopt_point
@@ -347,6 +347,7 @@ def test_a_page_works_behind_the_proxy_under_its_policy(browser: Browser, nginx:
     login = {"username": USER, "password": PASSWORD}
     context = browser.new_context(ignore_https_errors=True, http_credentials=login)
     page = context.new_page()
+    accept_intended_use(page)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.goto(f"https://localhost:{nginx.port}/{PATH}/?lang=en")

@@ -170,3 +170,15 @@ def test_without_results_the_page_names_the_commands(tmp_path: Path, monkeypatch
     monkeypatch.setattr(laboratory, "installed_results", dict)
     app = open_page("experiments")
     assert len(app.table[0].value) == len(EXPERIMENTS)
+
+
+def test_no_interval_of_a_share_leaves_its_bounds() -> None:
+    cells = [
+        cell
+        for results in installed_results().values()
+        for line in results.lines
+        for cell in (line.measured, line.unseen)
+        if cell is not None and cell.low is not None and cell.high is not None
+    ]
+    assert any(cell.low == 0 for cell in cells), "two seeds give intervals that would leave them"
+    assert all(0 <= cell.low <= cell.mean <= cell.high <= 1 for cell in cells)

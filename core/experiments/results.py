@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -168,8 +168,8 @@ def _line(entry: dict[str, Any], metric: str) -> Line:
         arm=entry["arm"],
         protocol=entry["protocol"],
         published=Published(**published) if published else None,
-        measured=_cell(metrics.get(f"{MEASURED}_{metric}")),
-        unseen=_cell(metrics.get(f"{UNSEEN}_{metric}")),
+        measured=_share(metrics.get(f"{MEASURED}_{metric}")),
+        unseen=_share(metrics.get(f"{UNSEEN}_{metric}")),
         validation_loss=None if loss is None else loss.mean,
         seconds=None if seconds is None else seconds.mean,
         n_runs=entry["n_runs"],
@@ -179,6 +179,14 @@ def _line(entry: dict[str, Any], metric: str) -> Line:
 
 def _cell(values: dict[str, Any] | None) -> Cell | None:
     return None if values is None else Cell(**values)
+
+
+def _share(values: dict[str, Any] | None) -> Cell | None:
+    """A cell of a metric from 0 to 1, whose interval is cut there: Student's knows no such bounds."""
+    cell = _cell(values)
+    if cell is None or cell.low is None or cell.high is None:
+        return cell
+    return replace(cell, low=max(cell.low, 0.0), high=min(cell.high, 1.0))
 
 
 def _order(results: Results) -> list[Claim]:

@@ -72,8 +72,8 @@ def arms_figure(
                 y=[arms.index(point.arm) + (place - middle) * step for point in points],
                 error_x={
                     "type": "data",
-                    "array": [(point.high or point.value) - point.value for point in points],
-                    "arrayminus": [point.value - (point.low or point.value) for point in points],
+                    "array": [(point.value if point.high is None else point.high) - point.value for point in points],
+                    "arrayminus": [point.value - (point.value if point.low is None else point.low) for point in points],
                     "thickness": 2,
                 },
                 mode="markers",
