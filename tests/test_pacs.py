@@ -204,7 +204,7 @@ def test_a_killed_pacs_costs_no_image_and_doubles_none(
         file = small_file(place)
         other_side(orthanc).store_instances([file])
         whole[file.PatientID] = file.PixelData
-    queries = [Query(accession=f"ACC{place}") for place in range(n)]
+    queries = {place: Query(accession=f"ACC{place}") for place in range(n)}
     fetched: list[str] = []
 
     def count(path: Path, content: bytes) -> None:
@@ -284,8 +284,8 @@ def test_a_list_of_accession_numbers_becomes_a_folder(
     with (out / TABLE).open(newline="") as file:
         table = list(csv.DictReader(file))
     assert [(row["request"], row["outcome"]) for row in table] == [
-        *(("1", "fetched"), ("2", "no such study")),
-        *(("3", "fetched"), ("4", "no such study")),
+        *(("1", "fetched"), ("3", "no such study")),
+        *(("4", "fetched"), ("5", "no such study")),
     ]
     assert [pydicom.dcmread(out / row["file"]).AccessionNumber for row in table if row["file"]] == ["ACC2", "ACC1"]
     told = (out / TABLE).read_text()
@@ -298,7 +298,7 @@ def test_what_cannot_be_read_is_listed_and_not_written(orthanc: Orthanc, pacs: P
     liar = small_file(1)
     liar.Rows = 4096  # Orthanc keeps it as it is
     other_side(orthanc).store_instances([liar, small_file(2)])
-    queries = [Query(patient_id="ID-1"), Query(patient_id="ID-2")]
+    queries = {1: Query(patient_id="ID-1"), 2: Query(patient_id="ID-2")}
     with Progress(None, "") as progress:
         counts = fetch_cohort(pacs, queries, tmp_path, progress)
     assert counts["fetched"] == 1
@@ -347,6 +347,12 @@ def test_a_page_finds_an_image_and_stores_its_answer_once(offered: Orthanc) -> N
     app = searched(_hip, HIP, "ACC0")
     assert NAME in app.selectbox(key=f"{HIP}.pacs.study").options[0]
     assert NAME not in words(app), "a name is there to choose by, and nowhere else"
+    app.text_input(key=f"{HIP}.archive.number").set_value("")
+    app.date_input(key=f"{HIP}.archive.day").set_value(date(2025, 1, 2))
+    app.button(key=f"{HIP}.archive.search").click().run()
+    assert len(app.selectbox(key=f"{HIP}.pacs.study").options) == 2
+    app.text_input(key=f"{HIP}.archive.number").set_value("ACC0")
+    app.button(key=f"{HIP}.archive.search").click().run()
     store = next(button for button in app.button if str(button.key).startswith(f"{HIP}.store."))
     store.click().run()
     assert not app.exception
@@ -374,7 +380,10 @@ def test_a_page_reads_a_whole_series(offered: Orthanc) -> None:
 
 
 def test_a_page_says_that_nothing_was_found_or_that_the_pacs_is_down(offered: Orthanc) -> None:
-    app = searched(_hip, HIP, "NOBODY")
+    app = searched(_hip, HIP, "")
+    assert says(app, "Enter a patient id, an accession number or a day.")
+    app.text_input(key=f"{HIP}.archive.number").set_value("NOBODY")
+    app.button(key=f"{HIP}.archive.search").click().run()
     assert says(app, "No such study in the PACS.")
     offered.kill()
     app.text_input(key=f"{HIP}.archive.number").set_value("ACC0")

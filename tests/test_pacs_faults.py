@@ -1,10 +1,13 @@
 """A PACS that is down, slow, refuses or lies: said in time and in words, and never believed. The other side are bare sockets."""
 
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
@@ -165,6 +168,36 @@ def test_a_redirect_is_not_followed() -> None:
         with talking(answer("302 Found", b"", location)) as (pacs, _), pytest.raises(PacsError, match="redirects"):
             pacs.ping()
         assert not reached
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_a_certificate_is_trusted_only_with_its_authority(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-days", "2", "-subj", "/CN=pacs", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def talk(line: socket.socket) -> None:
+        with context.wrap_socket(line, server_side=True) as wrapped:
+            wrapped.recv(2**16)
+            json_answer("[]")(wrapped)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for _ in range(2):
+                with suppress(OSError), listener.accept()[0] as line:
+                    talk(line)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(PacsError, match="certificate is not trusted"):
+            Pacs(PacsSettings(url)).ping()
+        Pacs(PacsSettings(url, "user", "secret", authority=certificate)).ping()
+        thread.join(5)
 
 
 def test_what_is_no_tls_or_no_authority_is_refused(tmp_path: Path) -> None:

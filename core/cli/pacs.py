@@ -103,7 +103,7 @@ def _screen(pacs: "Pacs", options: argparse.Namespace) -> int:
     queries, model = _queries(options), load(options.task, options.model)
     asked = Options(options.confirm, options.operating_point, options.store)
     journal = Journal(options.journal, about(model, asked))
-    images = (image for query in queries for image in pacs.images(query, MAX_STUDIES))
+    images = (image for query in queries.values() for image in pacs.images(query, MAX_STUDIES))
     failed = n = 0
     try:
         for n, record in enumerate(screen_images(pacs, images, model, asked, journal), start=1):
@@ -131,19 +131,19 @@ def _cohort(pacs: "Pacs", options: argparse.Namespace) -> int:
     return 0 if set(counts) == {FETCHED} else 1
 
 
-def _queries(options: argparse.Namespace) -> "list[Query]":
-    """One for each accession number of the list, or the one of the options."""
+def _queries(options: argparse.Namespace) -> "dict[int, Query]":
+    """One for each accession number of the list by its line, or the one of the options."""
     from core.services.pacs.cohort import read_accessions
 
     manifest = registry.manifest_of(options.task)
     modalities = tuple(options.modality) or (manifest.input.modality if manifest else ())
     if options.accessions is None:
-        return [_query(options, options.accession, modalities)]
+        return {1: _query(options, options.accession, modalities)}
     try:
         text = options.accessions.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FileError("E_LABEL_TABLE", f"the list cannot be read: {type(error).__name__}") from error
-    return [_query(options, number, modalities) for number in read_accessions(text)]
+    return {line: _query(options, number, modalities) for line, number in read_accessions(text).items()}
 
 
 def _query(options: argparse.Namespace, accession: str, modalities: tuple[str, ...]) -> "Query":

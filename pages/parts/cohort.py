@@ -127,7 +127,7 @@ def _show_done(store: Cohorts, cohort: Cohort) -> None:
     if n_failed:
         st.markdown(t("Images that could not be fetched or read: {n}.", n=f"{n_failed:,}"))
     if counts[NOT_FOUND] or n_failed:
-        st.caption(t("The table cohort.csv in the folder tells which, by their place in the list."))
+        st.caption(t("The table cohort.csv in the folder tells which, by their line in the list."))
 
 
 def _start(store: Cohorts, cohort: Cohort) -> None:

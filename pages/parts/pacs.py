@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import streamlit as st
 
@@ -66,15 +66,20 @@ def choose_archived(task: Task) -> tuple[Pacs, tuple[Instance, ...]] | None:
 def _ask(task: Task) -> Query | None:
     """The question, when it was just asked."""
     with st.form(f"{task.id}.archive", border=False):
-        left, right, button = st.columns([3, 3, 1], vertical_alignment="bottom")
+        left, right, third, button = st.columns([3, 3, 2, 1], vertical_alignment="bottom")
         patient = left.text_input(t("Patient id"), key=f"{task.id}.archive.patient", max_chars=64, autocomplete="off")
         number = right.text_input(
             t("Accession number"), key=f"{task.id}.archive.number", max_chars=64, autocomplete="off"
         )
+        day = third.date_input(t("Day"), None, key=f"{task.id}.archive.day", max_value="today")
         wants = button.form_submit_button(t("Search"), icon=":material/search:", key=f"{task.id}.archive.search")
     if not wants:
         return None
-    return Query(patient.strip(), number.strip(), _modalities(task.id))
+    only = day if isinstance(day, date) else None
+    if not (patient.strip() or number.strip() or only):
+        st.info(t("Enter a patient id, an accession number or a day."), icon=":material/info:")
+        return None
+    return Query(patient.strip(), number.strip(), _modalities(task.id), only, only)
 
 
 def _modalities(task_id: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class Row:
     """What became of one image, or of a request without one.
 
     Attributes:
-        request: Place of the request, from 1: its number is with whoever asked.
+        request: Line of the list: its accession number is with whoever asked.
         file: Below the folder; "" without one.
         outcome: FETCHED, NOT_FOUND or the code of an error.
     """
@@ -35,19 +35,21 @@ class Row:
     outcome: str
 
 
-def read_accessions(text: str) -> list[str]:
-    """Accession numbers, one a line; empty lines and repetitions are left out.
+def read_accessions(text: str) -> dict[int, str]:
+    """Accession numbers, one a line, by the number of their line from 1; empty lines and repetitions are left out.
 
     Raises:
         UsageError: None, or more than MAX_LINES.
     """
-    found = list(dict.fromkeys(filter(None, (line.strip().strip('"') for line in text.splitlines()))))
+    lines = {number: line.strip().strip('"') for number, line in enumerate(text.splitlines(), start=1)}
+    first = {line: number for number, line in reversed(lines.items()) if line}
+    found = {number: line for number, line in lines.items() if first.get(line) == number}
     if not 1 <= len(found) <= MAX_LINES:
         raise UsageError(f"{len(found)} accession numbers; 1 to {MAX_LINES}, one a line")
     return found
 
 
-def fetch_cohort(pacs: Pacs, queries: Sequence[Query], out: Path, progress: Progress) -> Counter[str]:
+def fetch_cohort(pacs: Pacs, queries: Mapping[int, Query], out: Path, progress: Progress) -> Counter[str]:
     """Fetch every image that answers one of the queries into `out`/images, and list them in `out`/cohort.csv.
 
     A file has its name once it is whole and on the disk, and its name comes from its UID: the same call goes on where one was
@@ -56,7 +58,7 @@ def fetch_cohort(pacs: Pacs, queries: Sequence[Query], out: Path, progress: Prog
 
     Args:
         pacs: Of the installation.
-        queries: Asked one after the other.
+        queries: Asked one after the other, by the number that cohort.csv shall name them with.
         out: Is made.
         progress: Is told, by requests.
 
@@ -73,11 +75,11 @@ def fetch_cohort(pacs: Pacs, queries: Sequence[Query], out: Path, progress: Prog
     os.chmod(images, 0o700)
     rows: list[Row] = []
     progress.step(0, len(queries), "fetching")
-    for request, query in enumerate(queries, start=1):
+    for done, (request, query) in enumerate(queries.items(), start=1):
         rows += list(_fetched(pacs, query, images, request)) or [Row(request, "", NOT_FOUND)]
         if len({row.file for row in rows}) > MAX_IMAGES:
             raise UsageError(f"more than {MAX_IMAGES} images: ask for fewer")
-        progress.step(request)
+        progress.step(done)
     table = [[str(row.request), row.file, row.outcome] for row in rows]
     write_atomically(out / TABLE, csv_bytes(_COLUMNS, table))
     return Counter(row.outcome for row in rows)

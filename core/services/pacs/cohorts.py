@@ -78,9 +78,10 @@ class Cohorts:
         if not _NAME.fullmatch(name):
             raise UsageError("the name of a folder takes 1 to 40 letters, digits, _ and -")
         first, last = (day.isoformat() for day in days) if days else ("", "")
-        numbers = "" if days else "\n".join(read_accessions(accessions))
+        if not days:
+            read_accessions(accessions)
         plan = Plan(task, name, first, last, time.time())
-        return Cohort(self._jobs.create(plan, {LIST: numbers.encode()}), plan, self._target / name)
+        return Cohort(self._jobs.create(plan, {LIST: accessions.encode()}), plan, self._target / name)
 
     def find(self, token: str) -> Cohort | None:
         """The cohort of a token, None where there is none."""
