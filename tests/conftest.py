@@ -165,6 +165,7 @@ def running_app(folder: Path, *options: str, environment: Mapping[str, str] | No
     own["FIVEFOLD_REVIEWS"] = str(folder / "reviews")
     own["FIVEFOLD_BATCHES"] = str(folder / "batches")
     own["FIVEFOLD_HISTORY"] = f"sqlite:///{folder / 'history.sqlite'}"
+    own["FIVEFOLD_READER_STUDIES"] = str(folder / "reader_studies")
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), *options]
     with log.open("wb") as file:

@@ -1,5 +1,6 @@
 """Which pages there are, in which section, and links to them. A task without a page file is not shown."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def sections() -> dict[str, list[Entry]]:
             Entry("curate", t("Curation"), "inventory_2"),
             Entry("evaluate", t("Evaluation"), "query_stats"),
             Entry("review", t("Box review"), "crop_free"),
+            Entry("reader_study", t("Reader study"), "compare"),
             Entry("experiments", t("Experiments"), "science"),
             Entry("train", t("Training"), "model_training"),
         ],
@@ -61,6 +63,6 @@ def page_of(entry: Entry) -> StreamlitPage:
     )
 
 
-def show_link(file: str, label: str, icon: str) -> None:
-    """A link to another page of this app."""
-    st.page_link(FOLDER / f"{file}.py", label=label, icon=f":material/{icon}:")
+def show_link(file: str, label: str, icon: str, query: Mapping[str, str] | None = None) -> None:
+    """A link to another page of this app, with what its address says."""
+    st.page_link(FOLDER / f"{file}.py", label=label, icon=f":material/{icon}:", query_params=query)

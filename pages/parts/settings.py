@@ -11,6 +11,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _FILE = _ROOT / ".streamlit" / "fivefold.toml"
 _STORE, _TRAININGS = _ROOT / "evaluations", _ROOT / "trainings"
 _REVIEWS, _CURATIONS, _BATCHES = _ROOT / "reviews", _ROOT / "curations", _ROOT / "batches"
+_READER_STUDIES = _ROOT / "reader_studies"
 MAX_UPLOAD_MB = 64  # a file, but for archives of labelled images: those may be as large as the server takes
 
 
@@ -32,6 +33,8 @@ class Settings:
         training_store: Where trainings keep their checkpoints.
         curation_root: Folder whose subfolders hold files to curate, for the curation page; None offers no folders.
         curation_store: Where curations are kept while they run and for a day after.
+        reader_study_store: Where answers of reader studies are kept for a month; the environment variable
+            FIVEFOLD_READER_STUDIES comes before the file.
         takes_weights: Whether the training page takes weights that were trained elsewhere.
         batch_root: Folder whose subfolders hold images, for the batch page; None offers no folders.
         batch_store: Where batches and their uploads are kept for a day; the environment variable FIVEFOLD_BATCHES comes before
@@ -50,6 +53,7 @@ class Settings:
     review_store: Path = _REVIEWS
     curation_root: Path | None = None
     curation_store: Path = _CURATIONS
+    reader_study_store: Path = _READER_STUDIES
     takes_weights: bool = True
     batch_root: Path | None = None
     batch_store: Path = _BATCHES
@@ -65,6 +69,7 @@ def settings(file: Path = _FILE) -> Settings:
     evaluation, training, review, curation, batch = (
         read.get(name, {}) for name in ("evaluation", "training", "review", "curation", "batch")
     )
+    reader_study = read.get("reader_study", {})
     return Settings(
         referral_name=str(referral.get("name", "")),
         referral_url=str(referral.get("url", "")),
@@ -77,6 +82,8 @@ def settings(file: Path = _FILE) -> Settings:
         review_store=_folder(os.environ.get("FIVEFOLD_REVIEWS") or review.get("store")) or _REVIEWS,
         curation_root=_folder(curation.get("root")),
         curation_store=_folder(curation.get("store")) or _CURATIONS,
+        reader_study_store=_folder(os.environ.get("FIVEFOLD_READER_STUDIES") or reader_study.get("store"))
+        or _READER_STUDIES,
         takes_weights=training.get("own_weights", True) is True,
         batch_root=_folder(batch.get("root")),
         batch_store=_folder(os.environ.get("FIVEFOLD_BATCHES") or batch.get("store")) or _BATCHES,

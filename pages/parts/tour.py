@@ -48,6 +48,12 @@ TOURS: Mapping[str, tuple[str, ...]] = {
         mark("**Decide film by film.** Accept with A, reject with X, or draw a new box with the mouse."),
         mark("**Every decision is kept at once.** Keep the address of the page to come back."),
     ),
+    "reader_study": (
+        mark("**Choose a task, how many cases, and write your initials.** Cases come in random order."),
+        mark("**First answer blind.** You see the image alone; the time runs until you answer."),
+        mark("**Then answer with the model.** You see its score and explanation, and may change your answer."),
+        mark("**Read what changed.** Accuracy before and after, agreement, and time; save it as CSV or JSON."),
+    ),
     "experiments": (
         mark("**Choose a body part,** then an experiment: a question and the arms that differ in one thing."),
         mark("**Published and ours stand side by side.** Where they differ, the data differ too."),
