@@ -38,7 +38,7 @@ from core.services.pacs.matches import Query
 from core.services.pacs.settings import PASSWORD, URL, USER, PacsSettings
 from pages.parts import cohort as cohort_part
 from pages.parts import pacs as page_part
-from pages.parts.settings import Settings
+from pages.parts.settings import Place, Settings
 from tools.servers import Orthanc
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -409,7 +409,7 @@ def _cohort() -> None:
 def test_a_page_fetches_a_cohort_that_the_evaluation_takes(
     orthanc: Orthanc, pacs: Pacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = Settings(evaluation_root=tmp_path / "root", evaluation_store=tmp_path / "store")
+    own = Settings(evaluation=Place(tmp_path / "store", tmp_path / "root"))
     monkeypatch.setattr(cohort_part, "settings", lambda: own)
     cohort_part.cohorts.clear()
     other_side(orthanc).store_instances([patient_file(HIP, place) for place in range(4)])

@@ -20,7 +20,7 @@ from core.manifest import DEMO_STATEMENT
 from core.services.curations import STARTED, Curation, Curations
 from pages.parts import curating, curating_new
 from pages.parts.curating_new import PHANTOMS
-from pages.parts.settings import Settings
+from pages.parts.settings import Place, Settings
 
 KNEE, CHEST, HIP, RETINA = "knee_djd", "chest_lesions", "hip_osteoporosis", "retina_lesions"
 
@@ -136,7 +136,9 @@ def test_marks_need_a_colour_that_means_something(store: Curations) -> None:
 
 def test_folders_of_the_server_are_offered(store: Curations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "root" / "knees").mkdir(parents=True)
-    monkeypatch.setattr(curating_new, "settings", lambda: Settings(curation_root=tmp_path / "root"))
+    monkeypatch.setattr(
+        curating_new, "settings", lambda: Settings(curation=Place(tmp_path / "store", tmp_path / "root"))
+    )
     app = opened(KNEE)
     app.segmented_control(key="curating.images").set_value("folder").run()
     app.selectbox(key="curating.folder").set_value("knees").run()

@@ -89,7 +89,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def placed(store: Evaluations, finished: Path, *without: str, step: Step = "run") -> Evaluation:
     """The finished evaluation where the page looks, without some of its files; in this step."""
-    folder = settings().evaluation_store / finished.name
+    folder = settings().evaluation.store / finished.name
     shutil.copytree(finished, folder, copy_function=os.link, ignore=shutil.ignore_patterns(*without))
     found = store.find(folder.name)
     assert found

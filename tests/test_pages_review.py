@@ -23,7 +23,7 @@ from core.manifest import DEMO_STATEMENT
 from core.services.box_folders import BoxFolder
 from core.tasks.chest_lesions.task import TASK as CHEST
 from pages.parts import gallery, reviewing
-from pages.parts.settings import settings
+from pages.parts.settings import Place, settings
 
 N_HIPS = 3
 
@@ -46,7 +46,7 @@ def root(tmp_path: Path, hips: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for path in hips.iterdir():
         (boxes / path.name).write_bytes(path.read_bytes())
     (boxes.parent / "curation.json").write_text('{"is_phantom": true}')
-    own = replace(settings(), review_root=tmp_path / "server", review_store=tmp_path / "store")
+    own = replace(settings(), review=Place(tmp_path / "store", tmp_path / "server"))
     reviewing.box_folders.clear()
     monkeypatch.setattr(reviewing, "settings", lambda: own)
     yield tmp_path / "server"

@@ -22,7 +22,7 @@ _EVERY_S = 1.0
 @st.cache_resource(show_spinner=False)
 def batches() -> Batches:
     """Of this installation."""
-    return Batches(settings().batch_store)
+    return Batches(settings().batch.store)
 
 
 def show_batching() -> None:

@@ -19,7 +19,7 @@ def show_new(store: Batches) -> Batch | None:
         if manifest is None:
             return None
         st.markdown("#### " + t("2. Images"))
-        images, folder = choose_images(settings().batch_root, "batching", _uploaded)
+        images, folder = choose_images(settings().batch.root, "batching", _uploaded)
         st.markdown("#### " + t("3. Answers"))
         confirmed = st.checkbox(
             t("Score images that raise questions too; the table says which they are"), key="batching.confirmed"

@@ -28,9 +28,9 @@ def cohorts(store: Path, target: Path) -> Cohorts:
 def show_cohort(task_id: str) -> None:
     """The form, or how far the cohort in the address is; nothing where this installation has no PACS or no folder for it."""
     own = settings()
-    if own.evaluation_root is None or not has_pacs():
+    if own.evaluation.root is None or not has_pacs():
         return
-    store = cohorts(own.evaluation_store, own.evaluation_root)
+    store = cohorts(own.evaluation.store, own.evaluation.root)
     cohort = store.find(st.query_params.get(ADDRESS, ""))
     with st.expander(t("Fetch images from the PACS"), icon=":material/cloud_download:", expanded=cohort is not None):
         try:

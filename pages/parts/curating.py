@@ -21,7 +21,7 @@ _EVERY_S = 1.0
 @st.cache_resource(show_spinner=False)
 def curations() -> Curations:
     """Of this installation."""
-    return Curations(settings().curation_store)
+    return Curations(settings().curation.store)
 
 
 def show_curating() -> None:

@@ -28,7 +28,7 @@ def show_new(store: Curations) -> Curation | None:
         if made is not None:
             return made
         st.markdown("#### " + t("2. Files"))
-        images, folder = choose_images(settings().curation_root, "curating")
+        images, folder = choose_images(settings().curation.root, "curating")
         given = _ask_labels(task)
         is_ready = (images is not None or folder is not None) and _has_labels(task.id, given)
         if not st.button(

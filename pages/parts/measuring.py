@@ -20,7 +20,7 @@ ADDRESS = "evaluation"  # key of the address that holds the token
 @st.cache_resource(show_spinner=False)
 def evaluations() -> Evaluations:
     """Of this installation."""
-    return Evaluations(settings().evaluation_store)
+    return Evaluations(settings().evaluation.store)
 
 
 def show_images() -> None:

@@ -31,7 +31,7 @@ def show_new(store: Evaluations) -> Evaluation | None:
         if manifest is None:
             return None
         st.markdown("#### " + t("2. Images"))
-        images, folder = choose_images(settings().evaluation_root, "measuring")
+        images, folder = choose_images(settings().evaluation.root, "measuring")
         show_cohort(manifest.task)
         st.markdown("#### " + t("3. Labels"))
         table = st.file_uploader(

@@ -17,7 +17,7 @@ from pages.parts.words import t
 @st.cache_resource(show_spinner=False)
 def reader_studies() -> ReaderStudies:
     """Of this installation."""
-    return ReaderStudies(settings().reader_study_store)
+    return ReaderStudies(settings().reader_study.store)
 
 
 def show_reading() -> None:

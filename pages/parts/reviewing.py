@@ -43,7 +43,7 @@ class Opened:
 @st.cache_resource(show_spinner=False)
 def box_folders() -> BoxFolders:
     """Of this installation."""
-    return BoxFolders(settings().review_store)
+    return BoxFolders(settings().review.store)
 
 
 def show_review() -> None:
@@ -62,7 +62,7 @@ def show_review() -> None:
     )
     try:
         if kind == CHEST:
-            show_gallery(settings().review_root)
+            show_gallery(settings().review.root)
         else:
             _show_hip()
     except ScreeningError as error:
@@ -78,7 +78,7 @@ def _show_hip() -> None:
                 "Accept, redraw or reject the proposed boxes of a folder, one film at a time. Training then cuts these boxes."
             )
         )
-        show_new(store, settings().review_root)
+        show_new(store, settings().review.root)
         return
     _show_head(opened)
     if n_left_out := st.session_state.pop(LEFT_OUT, 0):
@@ -110,7 +110,7 @@ def _opened(store: BoxFolders) -> Opened | None:
         is_phantom = own.plan.source == "phantoms"
         name = t("Six phantom hips") if is_phantom else t("Uploaded boxes")
         return Opened(name, own.boxes, DEMO_STATEMENT if is_phantom else "", own)
-    root, name = settings().review_root, st.query_params.get(SERVER, "")
+    root, name = settings().review.root, st.query_params.get(SERVER, "")
     if root is None or name not in boxed_folders(root):
         return None
     return Opened(name, root / name / FOLDER, statement_of(root / name), None)

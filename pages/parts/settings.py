@@ -4,15 +4,36 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from types import MappingProxyType
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FILE = _ROOT / ".streamlit" / "fivefold.toml"
-_STORE, _TRAININGS = _ROOT / "evaluations", _ROOT / "trainings"
-_REVIEWS, _CURATIONS, _BATCHES = _ROOT / "reviews", _ROOT / "curations", _ROOT / "batches"
-_READER_STUDIES = _ROOT / "reader_studies"
 MAX_UPLOAD_MB = 64  # a file, but for archives of labelled images: those may be as large as the server takes
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the jobs of one page lie.
+
+    Attributes:
+        store: Folder of the jobs with their uploads; by default `<plural>/` in the folder of the program. The environment
+            variable FIVEFOLD_<PLURAL> comes before the file.
+        root: Folder whose subfolders are offered in place of an upload; None offers none.
+    """
+
+    store: Path
+    root: Path | None = None
+
+
+def _read_place(plural: str, lines: Mapping[str, object] = MappingProxyType({})) -> Place:
+    store = os.environ.get(f"FIVEFOLD_{plural.upper()}") or lines.get("store")
+    return Place(_folder(store) or _ROOT / plural, _folder(lines.get("root")))
+
+
+def _folder(path: object) -> Path | None:
+    return Path(str(path)) if path else None
 
 
 @dataclass(frozen=True)
@@ -23,40 +44,26 @@ class Settings:
         referral_name: Where people are sent for an examination, as shown.
         referral_url: Its appointment page; an empty one shows no link.
         series_root: Folder whose subfolders hold one series each, for pages that take a series; None offers no folders.
-        evaluation_root: Folder whose subfolders hold labelled images, for the evaluation page; None offers no folders.
-        evaluation_store: Where evaluations are kept while they run and for a day after; the environment variable
-            FIVEFOLD_EVALUATIONS comes before the file.
-        review_root: Folder whose subfolders hold curated data sets, for the page that reviews boxes; None offers no folders.
-        review_store: Where uploaded boxes are kept while they are reviewed and for a week after; the environment variable
-            FIVEFOLD_REVIEWS comes before the file.
-        training_root: Folder whose subfolders hold images and labels.csv, for the training page; None offers no folders.
-        training_store: Where trainings keep their checkpoints.
-        curation_root: Folder whose subfolders hold files to curate, for the curation page; None offers no folders.
-        curation_store: Where curations are kept while they run and for a day after.
-        reader_study_store: Where answers of reader studies are kept for a month; the environment variable
-            FIVEFOLD_READER_STUDIES comes before the file.
+        evaluation: Labelled images; kept for a day.
+        training: Images and labels.csv; kept with their checkpoints.
+        curation: Files to curate; kept for a day.
+        review: Curated data sets whose boxes are reviewed; kept for a week.
+        batch: Images to screen; kept for a day.
+        reader_study: Answers of readers, kept for a month; it offers no folders.
         takes_weights: Whether the training page takes weights that were trained elsewhere.
-        batch_root: Folder whose subfolders hold images, for the batch page; None offers no folders.
-        batch_store: Where batches and their uploads are kept for a day; the environment variable FIVEFOLD_BATCHES comes before
-            the file.
         knee_information: One line a grade of the knee page, by its id; a missing one leaves ours.
     """
 
     referral_name: str = ""
     referral_url: str = ""
     series_root: Path | None = None
-    evaluation_root: Path | None = None
-    evaluation_store: Path = _STORE
-    training_root: Path | None = None
-    training_store: Path = _TRAININGS
-    review_root: Path | None = None
-    review_store: Path = _REVIEWS
-    curation_root: Path | None = None
-    curation_store: Path = _CURATIONS
-    reader_study_store: Path = _READER_STUDIES
+    evaluation: Place = field(default_factory=partial(_read_place, "evaluations"))
+    training: Place = field(default_factory=partial(_read_place, "trainings"))
+    curation: Place = field(default_factory=partial(_read_place, "curations"))
+    review: Place = field(default_factory=partial(_read_place, "reviews"))
+    batch: Place = field(default_factory=partial(_read_place, "batches"))
+    reader_study: Place = field(default_factory=partial(_read_place, "reader_studies"))
     takes_weights: bool = True
-    batch_root: Path | None = None
-    batch_store: Path = _BATCHES
     knee_information: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -65,31 +72,16 @@ def settings(file: Path = _FILE) -> Settings:
     """The settings; defaults where the file or a line is missing."""
     read = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     referral, knee = read.get("referral", {}), read.get("knee_information", {})
-    lines = {str(grade): str(line) for grade, line in knee.items()}
-    evaluation, training, review, curation, batch = (
-        read.get(name, {}) for name in ("evaluation", "training", "review", "curation", "batch")
-    )
-    reader_study = read.get("reader_study", {})
     return Settings(
         referral_name=str(referral.get("name", "")),
         referral_url=str(referral.get("url", "")),
         series_root=_folder(read.get("series", {}).get("root")),
-        evaluation_root=_folder(evaluation.get("root")),
-        evaluation_store=_folder(os.environ.get("FIVEFOLD_EVALUATIONS") or evaluation.get("store")) or _STORE,
-        training_root=_folder(training.get("root")),
-        training_store=_folder(training.get("store")) or _TRAININGS,
-        review_root=_folder(review.get("root")),
-        review_store=_folder(os.environ.get("FIVEFOLD_REVIEWS") or review.get("store")) or _REVIEWS,
-        curation_root=_folder(curation.get("root")),
-        curation_store=_folder(curation.get("store")) or _CURATIONS,
-        reader_study_store=_folder(os.environ.get("FIVEFOLD_READER_STUDIES") or reader_study.get("store"))
-        or _READER_STUDIES,
-        takes_weights=training.get("own_weights", True) is True,
-        batch_root=_folder(batch.get("root")),
-        batch_store=_folder(os.environ.get("FIVEFOLD_BATCHES") or batch.get("store")) or _BATCHES,
-        knee_information=lines,
+        evaluation=_read_place("evaluations", read.get("evaluation", {})),
+        training=_read_place("trainings", read.get("training", {})),
+        curation=_read_place("curations", read.get("curation", {})),
+        review=_read_place("reviews", read.get("review", {})),
+        batch=_read_place("batches", read.get("batch", {})),
+        reader_study=_read_place("reader_studies", read.get("reader_study", {})),
+        takes_weights=read.get("training", {}).get("own_weights", True) is True,
+        knee_information={str(grade): str(line) for grade, line in knee.items()},
     )
-
-
-def _folder(path: object) -> Path | None:
-    return Path(str(path)) if path else None

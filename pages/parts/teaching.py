@@ -22,7 +22,7 @@ _EVERY_S = 2.0
 @st.cache_resource(show_spinner=False)
 def trainings() -> Trainings:
     """Of this installation."""
-    return Trainings(settings().training_store)
+    return Trainings(settings().training.store)
 
 
 def show_teaching() -> None:

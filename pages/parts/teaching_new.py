@@ -68,7 +68,7 @@ def _ask_network(task: Task) -> dict[str, Any]:
 
 def _ask_data() -> dict[str, Any]:
     """Phantoms, or a folder that this installation offers."""
-    root = settings().training_root
+    root = settings().training.root
     folders = (
         sorted(path.name for path in root.iterdir() if (path / "labels.csv").is_file())
         if root and root.is_dir()
