@@ -66,7 +66,7 @@ def choose_archived(task: Task) -> tuple[Pacs, tuple[Instance, ...]] | None:
 def _ask(task: Task) -> Query | None:
     """The question, when it was just asked."""
     with st.form(f"{task.id}.archive", border=False):
-        left, right, third, button = st.columns([3, 3, 2, 1], vertical_alignment="bottom")
+        left, right, third, button = st.columns([3, 3, 3, 2], vertical_alignment="bottom")
         patient = left.text_input(t("Patient id"), key=f"{task.id}.archive.patient", max_chars=64, autocomplete="off")
         number = right.text_input(
             t("Accession number"), key=f"{task.id}.archive.number", max_chars=64, autocomplete="off"
