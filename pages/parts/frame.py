@@ -5,6 +5,7 @@ import streamlit as st
 from core import __version__
 from core.manifest import Manifest
 from core.task import Task
+from pages.parts.access import show_account
 from pages.parts.corners import show_corners_switch
 from pages.parts.presentation import show_presentation_start
 from pages.parts.tour import show_tour_start
@@ -61,6 +62,7 @@ def show_sidebar_foot(page: str) -> None:
         show_presentation_start()
         show_corners_switch()
         show_language_chooser()
+        show_account()
         st.caption(f"Fivefold {__version__} · " + t("research use, not a medical device"))
 
 

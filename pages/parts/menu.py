@@ -52,14 +52,15 @@ def has_page(file: str) -> bool:
     return (FOLDER / f"{file}.py").is_file()
 
 
-def page_of(entry: Entry) -> StreamlitPage:
-    """The page behind an entry; the address is the same in every language."""
+def page_of(entry: Entry, *, is_open: bool) -> StreamlitPage:
+    """The page behind an entry; the address is the same in every language, and answers with a refusal where it is not open."""
     return st.Page(
         FOLDER / f"{entry.file}.py",
         title=entry.title,
         icon=f":material/{entry.icon}:",
         url_path=entry.file,
         default=entry.file == "home",
+        visibility="visible" if is_open else "hidden",
     )
 
 

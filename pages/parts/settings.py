@@ -1,4 +1,4 @@
-"""What an installation may set: `.streamlit/fivefold.toml`."""
+"""What an installation may set: `.streamlit/fivefold.toml`, or the file that FIVEFOLD_SETTINGS in the environment names."""
 
 import os
 import tomllib
@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 _ROOT = Path(__file__).resolve().parents[2]
-_FILE = _ROOT / ".streamlit" / "fivefold.toml"
+_FILE = Path(os.environ.get("FIVEFOLD_SETTINGS") or _ROOT / ".streamlit" / "fivefold.toml")
 MAX_UPLOAD_MB = 64  # a file, but for archives of labelled images: those may be as large as the server takes
 
 
@@ -51,6 +51,7 @@ class Settings:
         batch: Images to screen; kept for a day.
         reader_study: Answers of readers, kept for a month; it offers no folders.
         takes_weights: Whether the training page takes weights that were trained elsewhere.
+        roles: Members by role, see core.services.access; empty = everything is open to everybody.
         knee_information: One line a grade of the knee page, by its id; a missing one leaves ours.
     """
 
@@ -64,6 +65,7 @@ class Settings:
     batch: Place = field(default_factory=partial(_read_place, "batches"))
     reader_study: Place = field(default_factory=partial(_read_place, "reader_studies"))
     takes_weights: bool = True
+    roles: Mapping[str, object] = field(default_factory=dict)
     knee_information: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -83,5 +85,6 @@ def settings(file: Path = _FILE) -> Settings:
         batch=_read_place("batches", read.get("batch", {})),
         reader_study=_read_place("reader_studies", read.get("reader_study", {})),
         takes_weights=read.get("training", {}).get("own_weights", True) is True,
+        roles=read.get("roles", {}),
         knee_information={str(grade): str(line) for grade, line in knee.items()},
     )
