@@ -71,9 +71,11 @@ def _choose_task() -> str:
 
 def _say_source(evaluation: Evaluation | None) -> None:
     if evaluation is None:
-        words = t(
-            "Cases are new phantoms in random order; their truth is known. For your own images, begin on a finished"
+        st.caption(
+            t(
+                "Cases are new phantoms in random order; their truth is known. To read your own images, finish an evaluation "
+                "of them and follow its link to the reader study."
+            )
         )
-        st.caption(f"{words} *{t('Evaluation')}*.")
     else:
         st.caption(t("Cases are images of your evaluation in random order, judged against its labels."))
