@@ -37,6 +37,20 @@ def pooled(values: Tensor) -> Tensor:
     return functional.avg_pool2d(values, FINER)
 
 
+@pytest.mark.parametrize("name", ["unet_small", "segnet"])
+def test_the_last_layer_gives_the_logits_of_both_scales(name: str) -> None:
+    """Explanation checks draw its weights anew: without them every pixel has the bias of its kind."""
+    net = Network(name).eval()
+    layer = net.last_layer()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+        bias = layer.get_parameter("bias")  # of the small U-Net four a kind, one for each of the pixels that it unfolds
+        bias.copy_(torch.arange(1.0, 1 + len(CHANNELS)).repeat_interleave(len(bias) // len(CHANNELS)))
+        found = net(fine(1))
+    torch.testing.assert_close(found, torch.tensor([1.0, 2.0])[:, None, None].expand(found.shape), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", ["unet_small", "deeplabv3plus_drn"])
 def test_blood_is_seen_coarse_and_exudate_fine(name: str, loss: str) -> None:

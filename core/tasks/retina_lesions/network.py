@@ -1,7 +1,7 @@
 """A segmentation network with one channel a kind of lesion, taught further kinds beside them."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from core.engine.networks.segmenters import build_segmenter
@@ -70,6 +70,10 @@ class Network(SplitNetwork):
         blood = self._log_odds(Activations(coarse, activations.rest[:n_rest], contexts[0]), 0)
         bright = self._log_odds(Activations(fine.contiguous(), activations.rest[n_rest:], contexts[1]), 1)
         return torch.cat([blood, _pooled(bright)], dim=1)
+
+    def last_layer(self) -> nn.Module:
+        """The convolution that gives the logits, of both scales."""
+        return self.segmenter.last_layer()
 
     def _log_odds(self, activations: Activations, label: int) -> Tensor:
         """Of one label against everything else, (N, 1, H, W)."""
