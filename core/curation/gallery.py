@@ -10,6 +10,7 @@ from PIL import Image
 from core.curation.chest_lesions import COCO
 from core.errors import UsageError
 from core.imaging.boxes import DrawnBox, draw_boxes
+from core.imaging.corners import hide_corners
 from core.imaging.display import to_display
 from core.imaging.overlay import as_rgb, png_bytes
 from core.io.labelled_folder import inside_folder
@@ -135,7 +136,13 @@ def film_of(reader: Reader, folder: Path, example: Example) -> Frame:
 
 
 def reference_picture(
-    frame: Frame, boxes: Sequence[DrawnBox], around: Sequence[Box], margin: float, longest_px: int
+    frame: Frame,
+    boxes: Sequence[DrawnBox],
+    around: Sequence[Box],
+    margin: float,
+    longest_px: int,
+    *,
+    hides_corners: bool = False,
 ) -> bytes:
     """A frame with boxes on it, or the part of it around some of them.
 
@@ -145,11 +152,13 @@ def reference_picture(
         around: Boxes to cut out around; the whole frame without any.
         margin: Sides of the square that is cut out, times the longest side of the boxes.
         longest_px: Of the picture, smaller frames are enlarged.
+        hides_corners: With black corners of the frame, where names may be burned in.
 
     Returns:
         PNG.
     """
-    rgb = as_rgb(to_display(frame))
+    display = to_display(frame)
+    rgb = as_rgb(hide_corners(display) if hides_corners else display)
     left, top, right, bottom = _square(around, margin, rgb.shape[:2])
     factor = max(right - left, bottom - top) / longest_px
     size = (max(1, round((right - left) / factor)), max(1, round((bottom - top) / factor)))

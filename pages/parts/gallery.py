@@ -22,6 +22,7 @@ from core.figures.style import BOX_COLOURS
 from core.imaging.boxes import DrawnBox
 from core.io.reader import shared_reader
 from core.manifest import DEMO_STATEMENT
+from pages.parts.corners import corners_hidden
 from pages.parts.method import show_rows
 from pages.parts.words import literal, t
 
@@ -167,7 +168,7 @@ def _show_example(example: Example, label: str, films: Path | None, *, is_croppe
     around = [box for name, box in example.boxes if name == label] if is_cropped else []
     try:
         frame = film_of(shared_reader(), films or Path(), example)
-        picture = reference_picture(frame, boxes, around, _MARGIN, _SIDE_PX)
+        picture = reference_picture(frame, boxes, around, _MARGIN, _SIDE_PX, hides_corners=corners_hidden())
     except ScreeningError as error:
         words = t("The film cannot be read, or is not in the folder of films.")
         st.warning(f"{words} ({error.code})", icon=":material/warning:")

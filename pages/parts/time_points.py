@@ -14,6 +14,7 @@ from core.io.phantom_file import write_dicom
 from core.manifest import Manifest
 from core.records import ScreeningResult, Study
 from core.task import Task
+from pages.parts.corners import corners_hidden
 from pages.parts.errors import show_error
 from pages.parts.picture import Look, small_pictures
 from pages.parts.road import installed_manifest
@@ -103,8 +104,8 @@ def _screen_all(manifest: Manifest, photographs: Sequence[_Photograph]) -> list[
     Raises:
         WeightsError: See `core.screening.load`; a file at fault is an answer.
     """
-    kept: dict[tuple[str, str], Kept] = st.session_state.setdefault(f"{manifest.task}.times", {})
-    keys = [(photograph.id, manifest.weights.sha256) for photograph in photographs]
+    kept: dict[tuple[str, str, bool], Kept] = st.session_state.setdefault(f"{manifest.task}.times", {})
+    keys = [(photograph.id, manifest.weights.sha256, corners_hidden()) for photograph in photographs]
     for key in set(kept) - set(keys):
         del kept[key]
     for key in [key for key, answer in kept.items() if isinstance(answer, BusyError)]:
