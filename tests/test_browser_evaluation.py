@@ -160,6 +160,8 @@ def test_evaluate_adopt_and_reopen(page: Page, app_server: str, archive: Path, t
     check_bundle(file, cells)
     shown = statistic(page, "Sensitivity")
 
+    read_one_case(page)
+
     choose_sample(page, "Open a bundle")
     page.locator("input[type=file]").first.set_input_files(str(file), timeout=LIMIT_MS)
     expect(page.get_by_text("What this bundle is of")).to_be_visible(timeout=LIMIT_MS)
@@ -172,6 +174,26 @@ def test_evaluate_adopt_and_reopen(page: Page, app_server: str, archive: Path, t
     settle(page)
     page.locator(".st-key-knee_djd-display button").first.click()
     expect(page.get_by_text("Minimal or worse · adopted by QA **lead**")).to_be_visible(timeout=LIMIT_MS)
+
+
+def read_one_case(page: Page) -> None:
+    """The images of the evaluation in a reader study: blind, then with the model; and back."""
+    address = page.url
+    press(page, "Read these cases in a reader study")
+    expect(page.get_by_text("Cases are images of your evaluation in random order")).to_be_visible(timeout=LIMIT_MS)
+    page.get_by_role("textbox", name="Initials of the reader").fill("QA")
+    page.keyboard.press("Tab")
+    settle(page)
+    press(page, "Begin")
+    expect(page.get_by_text("First without the model.")).to_be_visible(timeout=LIMIT_MS)
+    settle(page)
+    page.keyboard.press("n")
+    expect(page.get_by_text(re.compile("The model: score"))).to_be_visible(timeout=LIMIT_MS)
+    settle(page)
+    page.keyboard.press("y")
+    expect(page.get_by_text("1 of 20 read")).to_be_visible(timeout=LIMIT_MS)
+    page.goto(address)
+    settle(page)
 
 
 def check_bundle(file: Path, cells: dict[str, int]) -> None:

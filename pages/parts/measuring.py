@@ -10,7 +10,7 @@ from pages.parts.measuring_mapping import show_mapping
 from pages.parts.measuring_new import show_new
 from pages.parts.measuring_result import show_result
 from pages.parts.measuring_run import show_failed, show_running, show_stopped, start_step
-from pages.parts.menu import show_link
+from pages.parts.menu import go_to
 from pages.parts.settings import settings
 from pages.parts.words import t
 
@@ -67,8 +67,10 @@ def _show_end(store: Evaluations, evaluation: Evaluation) -> None:
         if st.button(t("New evaluation"), icon=":material/add:", key="measuring.new"):
             del st.query_params[ADDRESS]
             st.rerun()
-        if store.stage(evaluation) == "done":
-            show_link("reader_study", t("Read these cases in a reader study"), "compare", {ADDRESS: evaluation.token})
+        if store.stage(evaluation) == "done" and st.button(
+            t("Read these cases in a reader study"), icon=":material/compare:", key="measuring.read_cases"
+        ):
+            go_to("reader_study", {ADDRESS: evaluation.token})
         with st.popover(t("Delete this evaluation and its images"), icon=":material/delete:"):
             st.markdown(t("Images, answers and notes are gone then; nothing brings them back."))
             if st.button(t("Delete it"), type="primary", key="measuring.delete"):

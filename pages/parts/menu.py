@@ -64,6 +64,11 @@ def page_of(entry: Entry, *, is_open: bool) -> StreamlitPage:
     )
 
 
-def show_link(file: str, label: str, icon: str, query: Mapping[str, str] | None = None) -> None:
-    """A link to another page of this app, with what its address says."""
-    st.page_link(FOLDER / f"{file}.py", label=label, icon=f":material/{icon}:", query_params=query)
+def show_link(file: str, label: str, icon: str) -> None:
+    """A link to another page of this app."""
+    st.page_link(FOLDER / f"{file}.py", label=label, icon=f":material/{icon}:")
+
+
+def go_to(file: str, query: Mapping[str, str]) -> None:
+    """Leave for another page of this app, with what its address shall say."""
+    st.switch_page(FOLDER / f"{file}.py", query_params=query)
