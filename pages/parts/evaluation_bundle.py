@@ -91,7 +91,7 @@ def _choose_question(bundle: Bundle) -> str:
     if len(names) == 1:
         return next(iter(names))
     chosen = st.segmented_control(
-        t("Question"),
+        t("What is asked"),
         list(names),
         format_func=names.__getitem__,
         key="evaluation.bundle.question",

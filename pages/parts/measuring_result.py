@@ -219,7 +219,7 @@ def _choose_question(task: Task, measured: Measured) -> Question:
     if len(labels) > 1:
         names = {label: _question_name(task, label) for label in labels}
         chosen = st.segmented_control(
-            t("Question"),
+            t("What is asked"),
             labels,
             format_func=names.__getitem__,
             key="measuring.question",

@@ -30,7 +30,7 @@ def show_new(store: ReaderStudies) -> None:
             st.info(t("This task has no model with an operating point."), icon=":material/info:")
             return
         label = st.selectbox(
-            t("Question"),
+            t("What is asked"),
             labels,
             format_func=lambda own: question_words(task, own),
             key=f"reading.label.{task_id}",

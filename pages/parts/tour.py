@@ -29,6 +29,12 @@ TOURS: Mapping[str, tuple[str, ...]] = {
         mark("**The menu has three parts.** Screen one image, measure a model, and read up on how it works."),
         mark("**Language and presentation** stand at the foot of the sidebar."),
     ),
+    "batch": (
+        mark("**Choose a task and its images:** one archive, several files, or a folder of the server."),
+        mark("**Screen them.** It goes on when this page is closed, and can be stopped and resumed."),
+        mark("**Filter the table** by checks, answer and score. A file that cannot be read costs one row."),
+        mark("**Take the table along** as CSV or JSON, with hashes of files and weights."),
+    ),
     "curate": (
         mark("**Choose a kind of image** and give the files: an archive, or a folder of the server."),
         mark("**Match images and labels.** The guess of the columns can be changed."),
@@ -65,6 +71,12 @@ TOURS: Mapping[str, tuple[str, ...]] = {
         mark("**Start it.** It goes on when this page is closed, and can be stopped and resumed."),
         mark("**Read the held-out results** before you use the weights."),
         mark("**Weights bring their own thresholds.** Those of other weights are dropped."),
+    ),
+    "history": (
+        mark("**Every screening is kept as numbers:** no image, no name, no date of an examination."),
+        mark("**Filter, then mark a row** to open it again; its picture comes back with the same file."),
+        mark("**Mark several rows of one patient** to compare them over time."),
+        mark("**Delete what you must.** The audit log tells that it was done."),
     ),
     "manual": (
         mark("**Start with the four steps,** then read how a result is built up."),
