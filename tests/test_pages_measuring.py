@@ -460,7 +460,7 @@ def test_a_bundle_shows_the_numbers_it_was_made_of(language: str) -> None:
     assert (shown["n"], shown[Translator(language)("Patients")]) == ("120", "60")
     assert Translator(language)("What this bundle is of") in labels(app, "expander")
     assert app.slider[0].value == 0.5
-    (question,) = (own for own in app.segmented_control if own.label == Translator(language)("Question"))
+    (question,) = (own for own in app.segmented_control if own.label == Translator(language)("What is asked"))
     question.set_value("severe").run()
     assert not app.exception
     assert {metric.label: metric.value for metric in app.metric}["AUROC"] != shown["AUROC"]
