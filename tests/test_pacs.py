@@ -30,12 +30,15 @@ from core.io.phantom_file import write_dicom
 from core.io.progress import Progress
 from core.io.reader import KEY, shared_reader
 from core.manifest import DEMO_STATEMENT
+from core.services import audit
+from core.services.history import open_history
 from core.services.pacs import cohort
 from core.services.pacs.client import Pacs
 from core.services.pacs.cohort import IMAGES, TABLE, fetch_cohort
 from core.services.pacs.cohorts import Cohorts
 from core.services.pacs.matches import Query
 from core.services.pacs.settings import PASSWORD, URL, USER, PacsSettings
+from pages.parts import access
 from pages.parts import cohort as cohort_part
 from pages.parts import pacs as page_part
 from pages.parts.settings import Place, Settings
@@ -357,10 +360,20 @@ def test_a_page_finds_an_image_and_stores_its_answer_once(offered: Orthanc) -> N
     store.click().run()
     assert not app.exception
     assert [note.value for note in app.success] == ["Stored in the study, objects: 3."]
+    told = [entry for entry in audit.entries(open_history().store) if entry.action == "export"]
+    assert told[-1].object.startswith("PACS, file ")
     store.click().run()
     assert len(peer.search_for_instances(source.StudyInstanceUID)) == 4
     app.segmented_control(key=f"{HIP}.source").set_value("sample").run()
     assert f"{HIP}.pacs.studies" not in app.session_state, "names are gone with the search"
+
+
+def test_who_may_only_look_is_offered_no_pacs(offered: Orthanc, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert page_part.has_pacs()
+    monkeypatch.setattr(access, "_role", lambda: "viewer")
+    assert not page_part.has_pacs()
+    monkeypatch.setattr(access, "_role", lambda: "evaluator")
+    assert page_part.has_pacs()
 
 
 def test_a_page_reads_a_whole_series(offered: Orthanc) -> None:

@@ -15,14 +15,20 @@ from core.services.pacs.client import Pacs
 from core.services.pacs.matches import Instance, Query, SeriesMatch, StudyMatch
 from core.services.pacs.settings import pacs_settings
 from core.task import Task
+from pages.parts.access import is_page_open
 from pages.parts.errors import show_error
+from pages.parts.recording import note
 from pages.parts.words import t, translator
 
 _MOST_STUDIES = 100
 
 
 def has_pacs() -> bool:
-    """Whether this installation names one; settings that are wrong are told to who chooses it."""
+    """Whether this installation names one, for roles that may do more than look: names stand in it. Settings that are wrong
+    are told to who chooses it.
+    """
+    if not is_page_open("pacs"):
+        return False
     try:
         return pacs_settings() is not None
     except PacsError:
@@ -140,7 +146,7 @@ def _series_words(series: SeriesMatch, images: list[Instance]) -> str:
 def show_store(manifest: Manifest, result: ScreeningResult, archived: Mapping[str, Instance]) -> None:
     """A button that stores the result in the study the image came from, where this installation allows it."""
     image = archived.get(result.study.file_sha256)
-    if image is None or not result.gate.shows_score:
+    if image is None or not result.gate.shows_score or not has_pacs():
         return
     settings = pacs_settings()
     if settings is None or not settings.can_store:
@@ -170,4 +176,5 @@ def _store(pacs: Pacs, image: Instance, manifest: Manifest, result: ScreeningRes
     except ScreeningError as error:
         show_error(error)
     else:
+        note("export", f"PACS, file {result.study.file_sha256}", {"objects": n})
         st.success(t("Stored in the study, objects: {n}.", n=n), icon=":material/check_circle:")
