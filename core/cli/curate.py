@@ -25,11 +25,14 @@ import argparse
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.curation.output import prepare_folder
-from core.curation.report import Report, Tell
 from core.errors import UsageError
 from core.io.progress import Progress
+
+if TYPE_CHECKING:  # loads what a machine for training need not have
+    from core.curation.report import Report, Tell
 
 HOSPITAL = "hospital"
 _NEEDS = {
@@ -123,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _teller(progress: Progress) -> Tell:
+def _teller(progress: Progress) -> "Tell":
     """Tells a page, and now and then the terminal."""
     phases: list[str] = []
 
@@ -145,7 +148,7 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("curate chest_lesions needs --table or --marks")
 
 
-def _make_hospital(options: argparse.Namespace, tell: Tell) -> None:
+def _make_hospital(options: argparse.Namespace, tell: "Tell") -> None:
     from core.curation.hospitals import SOURCES, write_hospital
 
     write_hospital(options.task, options.out / HOSPITAL, options.phantoms, 0, tell)
@@ -154,7 +157,7 @@ def _make_hospital(options: argparse.Namespace, tell: Tell) -> None:
         setattr(options, name, str(path) if name == "dexa" else path)
 
 
-def _unpack(options: argparse.Namespace, tell: Tell) -> None:
+def _unpack(options: argparse.Namespace, tell: "Tell") -> None:
     """Zip files become folders of the job.
 
     Raises:
@@ -174,14 +177,14 @@ def _unpack(options: argparse.Namespace, tell: Tell) -> None:
         setattr(options, name, options.job / name)
 
 
-def _knee(options: argparse.Namespace, tell: Tell) -> Report:
+def _knee(options: argparse.Namespace, tell: "Tell") -> "Report":
     from core.curation.knee_djd import curate
     from core.io.reader import shared_reader
 
     return curate(shared_reader(), options.mat, options.out, tell)
 
 
-def _ct(options: argparse.Namespace, tell: Tell) -> Report:
+def _ct(options: argparse.Namespace, tell: "Tell") -> "Report":
     from core.curation.ct_osteoporosis import curate, read_grades
     from core.io.reader import shared_reader
 
@@ -189,7 +192,7 @@ def _ct(options: argparse.Namespace, tell: Tell) -> Report:
     return curate(shared_reader(), options.data, grades, options.out, tell)
 
 
-def _chest(options: argparse.Namespace, tell: Tell) -> Report:
+def _chest(options: argparse.Namespace, tell: "Tell") -> "Report":
     from core.curation.chest_lesions import curate, read_colours
     from core.io.reader import shared_reader
 
@@ -197,14 +200,14 @@ def _chest(options: argparse.Namespace, tell: Tell) -> Report:
     return curate(shared_reader(), options.data, options.table, options.marks, colours, options.out, tell)
 
 
-def _retina(options: argparse.Namespace, tell: Tell) -> Report:
+def _retina(options: argparse.Namespace, tell: "Tell") -> "Report":
     from core.curation.retina_lesions import curate
     from core.io.reader import shared_reader
 
     return curate(shared_reader(), options.data, options.out, tell)
 
 
-def _hip(options: argparse.Namespace, tell: Tell) -> Report:
+def _hip(options: argparse.Namespace, tell: "Tell") -> "Report":
     from core.curation.data_set import write_data_set
     from core.curation.dexa import read_dexa
     from core.curation.hip_osteoporosis import curate
@@ -216,7 +219,7 @@ def _hip(options: argparse.Namespace, tell: Tell) -> Report:
     return write_data_set(shared_reader(), options.dicom, dexa, curated, options.out, tell)
 
 
-def _print(report: Report, options: argparse.Namespace) -> None:
+def _print(report: "Report", options: argparse.Namespace) -> None:
     """Counts, a line each, and how to go on."""
     from core.curation.usage import commands
 

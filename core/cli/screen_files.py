@@ -3,10 +3,13 @@
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import UsageError
-from core.manifest import Manifest
 from core.records import ScreeningResult
+
+if TYPE_CHECKING:  # loads pydantic, which training from prepared arrays need not have
+    from core.manifest import Manifest
 
 
 def report_path(report: Path, files: list[Path], stem: str) -> Path:
@@ -34,13 +37,15 @@ def check_dicom_options(dicom_out: Path | None, is_identified: bool, slices: lis
         raise UsageError("--identified takes one file of one image; screen the slice alone")
 
 
-def write_report(path: Path, result: ScreeningResult, manifest: Manifest, language: str, *, has_patient: bool) -> None:
+def write_report(
+    path: Path, result: ScreeningResult, manifest: "Manifest", language: str, *, has_patient: bool
+) -> None:
     """The report of one case as a file; the folder is made."""
     _write(path, _report(result, manifest, language, datetime.now(UTC), has_patient=has_patient))
 
 
 def write_dicom(
-    folder: Path, stem: str, result: ScreeningResult, manifest: Manifest, language: str, source: bytes
+    folder: Path, stem: str, result: ScreeningResult, manifest: "Manifest", language: str, source: bytes
 ) -> None:
     """DICOM objects of one case; without a score there are none, and that is said.
 
@@ -73,7 +78,7 @@ def write_dicom(
 
 
 def _report(
-    result: ScreeningResult, manifest: Manifest, language: str, made_at: datetime, *, has_patient: bool
+    result: ScreeningResult, manifest: "Manifest", language: str, made_at: datetime, *, has_patient: bool
 ) -> bytes:
     from core.imaging.display import to_display
     from core.reports.case_pdf import case_pdf

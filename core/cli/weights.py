@@ -5,12 +5,15 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core import registry
 from core.errors import ScreeningError, UsageError, WeightsError
 from core.io.options import read_options
-from core.manifest import EVALUATIONS, Manifest, file_sha256, read_manifest
 from core.training.stated import TRAINED_ON, Line, Stated
+
+if TYPE_CHECKING:  # loads pydantic, which training from prepared arrays need not have
+    from core.manifest import Manifest
 
 MEMORY_BYTES, SECONDS = 3 * 2**30, 300  # beside the libraries, and three copies of the file
 
@@ -144,7 +147,7 @@ def _check(task_id: str | None) -> int:
     return 3 if refused else 0
 
 
-def _checked(folder: Path) -> Manifest:
+def _checked(folder: Path) -> "Manifest":
     """The manifest of a model that holds.
 
     Raises:
@@ -155,6 +158,7 @@ def _checked(folder: Path) -> Manifest:
     from core.engine.device import choose_device
     from core.engine.loader import load_model
     from core.engine.runner import run as run_network
+    from core.manifest import read_manifest
     from core.screening import build
 
     manifest = read_manifest(folder)
@@ -172,9 +176,13 @@ def _checked(folder: Path) -> Manifest:
 
 
 def _is_file(path: Path, sha256: str) -> bool:
+    from core.manifest import file_sha256
+
     return path.is_file() and file_sha256(path) == sha256
 
 
 def _evaluation(folder: Path) -> str:
     """Name of the file with the held-out answers."""
+    from core.manifest import EVALUATIONS
+
     return next((name for name in EVALUATIONS if (folder / name).is_file()), EVALUATIONS[-1])

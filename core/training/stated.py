@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from core import registry
 from core.errors import UsageError
 from core.i18n import mark
-from core.provenance import DataKind
+
+if TYPE_CHECKING:  # loads pydantic, which training from prepared arrays need not have
+    from core.provenance import DataKind
 
 MOST_LETTERS = 200  # of a stated name or licence
-TRAINED_ON: dict[str, DataKind] = {
+TRAINED_ON: "dict[str, DataKind]" = {
     "phantoms": "phantom",
     "synthetic": "real images, synthetic findings",
     "patients": "real images, real labels",
@@ -43,7 +45,7 @@ class Stated:
     task: str
     model: str
     architecture: str
-    kind: DataKind
+    kind: "DataKind"
     data: str
     licence: str
     by: str
