@@ -1,4 +1,4 @@
-"""What leaves the page of experiments: slides with their statement, sources as BibTeX, and maps of what CT networks look at."""
+"""What leaves the page of experiments: slides with their statement, sources as BibTeX, and pictures of what networks look at."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from tiny_grader import graded_pack
 
 from core import registry
 from core.errors import UsageError
-from core.experiments import maps
+from core.experiments import maps, panels
 from core.experiments.catalogue import EXPERIMENTS
 from core.experiments.packs import DATA_SEED
 from core.experiments.pictures import by_class, read_maps
@@ -30,6 +30,7 @@ from core.i18n import LANGUAGES, Translator
 from core.manifest import DEMO_STATEMENT
 from core.tasks.chest_lesions.phantom import make_phantom
 from core.tasks.ct_osteoporosis import data as ct_data
+from core.tasks.retina_lesions.task import EXUDATE, FINER, HAEMORRHAGE, OUTSIDE
 from core.training.collect import HELD_OUT
 
 
@@ -148,6 +149,48 @@ def test_maps_go_from_the_network_to_the_slide(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="run the experiment again"):
         read_maps(results)
     assert torch.is_grad_enabled()
+
+
+def test_a_panel_shows_the_most_marked_photographs_and_what_a_network_scores(tmp_path: Path) -> None:
+    """Stored pictures are finer than their label maps; a network that knows the green channel scores the lesions alone."""
+    side, label_maps = 32, np.zeros((4, 32, 32), np.uint8)
+    label_maps[:, 0] = OUTSIDE
+    label_maps[0, 20:22, 4:6], label_maps[2, 8:16, 8:16], label_maps[3, 4:8, 20:28] = HAEMORRHAGE, HAEMORRHAGE, EXUDATE
+    images = np.full((4, FINER * side, FINER * side, 6), 100, np.uint8)
+    lesions = np.kron(np.isin(label_maps, (HAEMORRHAGE, EXUDATE)), np.ones((1, FINER, FINER), bool))
+    images[..., 1][lesions] = 200
+    pack = replace(
+        graded_pack(4), images=images, label_maps=label_maps, folds=np.array([0, HELD_OUT, HELD_OUT, HELD_OUT])
+    )
+    shown = panels.pictures(pack)
+    assert shown["images"].shape == shown["bodies"].shape == (2, maps.SIDE, maps.SIDE)
+    for picture, marked in zip(shown["images"], shown["bodies"], strict=True):
+        assert picture[marked > 127].mean() > 200
+        assert picture[marked < 10].mean() < 30
+    centres = [tuple(np.round(np.argwhere(own > 127).mean(axis=0) * side / maps.SIDE)) for own in shown["bodies"]]
+    assert centres == [(12, 12), (6, 24)], "the second haemorrhage is the larger one that no network was trained on"
+
+    class Knowing(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(1))  # says on which device the network is
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            green = torch.nn.functional.avg_pool2d(x, FINER)[:, 1:2]
+            return torch.where(green > green.mean(), 8.0, -8.0).expand(-1, 2, -1, -1)
+
+    learn = registry.part("retina_lesions", "learn")
+    explained = panels.maps_of(Knowing().eval(), learn, pack, pack.folds == HELD_OUT)
+    scored = np.array(explained.examples["one"])
+    assert np.array_equal(scored > 127, shown["bodies"] > 127)
+    results = results_of(tmp_path, "retina_networks")
+    run: Any = SimpleNamespace(key="U-Net | by_patient | seed 0 | fold 0")
+    maps.save_maps(results.folder / "maps.npz", shown, [(run, explained.examples)])
+    grid = read_maps(results)
+    assert grid is not None
+    assert set(grid.maps) == {("U-Net", "")}
+    assert grid.words.title == "What each network marks"
+    assert len(Presentation(BytesIO(talk_pptx(results, Translator("en")))).slides) == 3
 
 
 def test_figures_of_every_class_are_read_by_arm_and_branch(tmp_path: Path) -> None:

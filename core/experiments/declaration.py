@@ -89,7 +89,7 @@ class Experiment:
         cases: Function of the task's data module that makes phantoms.
         network: Module of the network where it is not the task's.
         measures_training: Whether the final network is measured on its training cases too.
-        explains: Whether maps of the networks on the unseen phantoms are measured and kept, see `maps`.
+        explains: Whether what the networks look at or mark on unseen phantoms is kept, see `maps` and `panels`.
         curve: What the reference prints of every epoch, by name of our column.
     """
 

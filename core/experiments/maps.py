@@ -96,9 +96,7 @@ def maps_of(network: torch.nn.Module, learn: Any, pack: Pack, mask: NDArray[np.b
     for name, maps in found.items():
         figures |= _inside(name, np.array(maps), body, targets)
     chosen = _first_of_each(targets)
-    return Explained(
-        figures, {name: [_small(maps[place]).tolist() for place in chosen] for name, maps in found.items()}
-    )
+    return Explained(figures, {name: [small(maps[place]).tolist() for place in chosen] for name, maps in found.items()})
 
 
 def _map(view: SplitNetwork, x: torch.Tensor, activations: Any, index: int, label: int) -> NDArray[np.float32]:
@@ -138,8 +136,8 @@ def _inside(name: str, maps: NDArray[np.float32], body: NDArray[np.bool_], targe
     return figures
 
 
-def _small(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """[0, 1] of any side to uint8 (SIDE, SIDE)."""
+def small(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """[0, 1] of any side to uint8 (SIDE, SIDE), for the kept pictures."""
     side = float(len(picture))
     return np.rint(np.clip(crop_resize(picture, (0.0, 0.0, side, side), (SIDE, SIDE)), 0, 1) * 255).astype(np.uint8)
 
@@ -150,8 +148,8 @@ def pictures(pack: Pack) -> dict[str, NDArray[np.uint8]]:
     chosen, margin = _first_of_each(pack.targets[unseen]), round(SIZE * (CONTEXT - 1) / 2)
     crops = pack.images[unseen][chosen][:, margin : margin + SIZE, margin : margin + SIZE].astype(np.float32)
     low, high = SHOWN_HU
-    shown = [_small((crop - low) / (high - low)) for crop in crops]
-    inside = [_small(own.astype(np.float32)) for own in bodies(int(unseen.sum()))[chosen]]
+    shown = [small((crop - low) / (high - low)) for crop in crops]
+    inside = [small(own.astype(np.float32)) for own in bodies(int(unseen.sum()))[chosen]]
     return {"images": np.array(shown), "bodies": np.array(inside)}
 
 

@@ -12,24 +12,65 @@ from numpy.typing import NDArray
 from core import registry
 from core.errors import UsageError
 from core.experiments.results import Results
+from core.i18n import mark
 
 MAPS = "maps.npz"
+
+
+@dataclass(frozen=True)
+class MapWords:
+    """Message ids around a grid.
+
+    Attributes:
+        title: Of the grid.
+        image: Name of its first column.
+        head: What is drawn, in a line.
+        caption: What is drawn, in full.
+    """
+
+    title: str
+    image: str
+    head: str
+    caption: str
+
+
+_LOOKS = MapWords(
+    title=mark("What each network looks at"),
+    image=mark("Simulated slice"),
+    head=mark("Grad-CAM of the true class; outlined: the true vertebral body"),
+    caption=mark(
+        "Grad-CAM of the true class, the first unseen phantom of each class, first seed; each map is stretched to its own "
+        "largest value, and without colour where nothing speaks for the class. Outlined: the true vertebral body. "
+        "Figure 4 of the reference."
+    ),
+)
+_MARKS = MapWords(
+    title=mark("What each network marks"),
+    image=mark("Simulated photograph"),
+    head=mark("Scores of pixels, yellow = 1; outlined: the true lesions"),
+    caption=mark(
+        "Green channel of the unseen phantom with most of each kind of lesion, and the scores of its pixels, first seed: no "
+        "colour = 0, yellow = 1. Outlined: the true lesions."
+    ),
+)
 _IMAGES, _BODIES = "images", "bodies"
 _COLUMNS = {"recall": re.compile(r"unseen_([st])_recall_(\d)"), "inside": re.compile(r"unseen_inside_(one|s|t)_(\d)")}
 
 
 @dataclass(frozen=True)
 class MapGrid:
-    """One unseen case a class, and what each network looks at.
+    """One unseen case a class, and what each network looks at or marks.
 
     Attributes:
-        images, bodies: uint8 (C, S, S): the picture, and 255 in the vertebral body.
-        maps: By arm and branch ("" of a single network) uint8 (C, S, S), 255 = the strongest evidence of the map.
+        images, bodies: uint8 (C, S, S): the picture, and 255 in the vertebral body or the lesions.
+        maps: By arm and branch ("" of a single network) uint8 (C, S, S), 255 = the strongest evidence, or a score of 1.
+        words: Around it.
     """
 
     images: NDArray[np.uint8]
     bodies: NDArray[np.uint8]
     maps: Mapping[tuple[str, str], NDArray[np.uint8]]
+    words: MapWords
 
 
 def read_maps(results: Results) -> MapGrid | None:
@@ -53,7 +94,8 @@ def read_maps(results: Results) -> MapGrid | None:
     for name, own in arrays.items():
         arm, *_, branch = name.split(" | ")
         maps.setdefault((arm, "" if branch == "one" else branch), own)
-    return MapGrid(images, bodies, maps)
+    is_segmenter = registry.task(results.declared.task).kind == "segmenter"
+    return MapGrid(images, bodies, maps, _MARKS if is_segmenter else _LOOKS)
 
 
 def by_class(results: Results, kind: Literal["recall", "inside"]) -> dict[tuple[str, str], list[float | None]]:

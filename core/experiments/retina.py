@@ -98,9 +98,10 @@ EXPERIMENTS = (
         ),
         protocols=("by_patient",),
         size=SIZE,
-        fast=Size(n_training=8, n_test=4, seeds=1, changes={"epochs": 3}, side=64),
+        fast=Size(n_training=8, n_test=4, seeds=2, changes={"epochs": 3}, side=64),
         notes=NOTES,
         cases="time_point_cases",
+        explains=True,
     ),
     Experiment(
         id="retina_backbones",

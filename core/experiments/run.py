@@ -24,7 +24,7 @@ from core import registry
 from core.engine.device import choose_device
 from core.experiments.declaration import Arm, Experiment
 from core.experiments.inputs import learner
-from core.experiments.maps import maps_of, pictures, save_maps
+from core.experiments.maps import save_maps
 from core.experiments.measures import NOTHING, measured, prefixed
 from core.experiments.packs import load_pack, name_of
 from core.experiments.pictures import MAPS
@@ -143,7 +143,7 @@ def run_experiment(plan: Plan, pack: Pack | None = None) -> Path:
     if plan.explains:
         save_maps(
             folder / MAPS,
-            pictures(first),
+            _looks(plan.experiment).pictures(first),
             [(run, one["maps"]) for run, one in zip(runs, done, strict=True) if not run.seed],
         )
     return folder
@@ -171,6 +171,12 @@ def network_of(experiment: Experiment) -> Any:
     return import_module(experiment.network) if experiment.network else registry.part(experiment.task, "network")
 
 
+def _looks(experiment: Experiment) -> Any:
+    """The module with what is kept of a network's looks: maps of CT networks, scores of those that mark lesions."""
+    is_segmenter = registry.task(experiment.task).kind == "segmenter"
+    return import_module(f"core.experiments.{'panels' if is_segmenter else 'maps'}")
+
+
 def _run(plan: Plan, run: Run, pack: Pack, folder: Path | None) -> dict[str, Any]:
     """Train and measure.
 
@@ -195,8 +201,9 @@ def _run(plan: Plan, run: Run, pack: Pack, folder: Path | None) -> dict[str, Any
         mask = cases.folds == fold
         own = measured(network, task_network.scores, learn, cases, mask) if is_finite else NOTHING
         figures |= {f"{name}_cases": int(mask.sum())} | prefixed(name, own.figures)
-    explained = maps_of(network, learn, cases, cases.folds == HELD_OUT) if plan.explains and is_finite else None
-    if explained is not None:
+    explained = None
+    if plan.explains and is_finite:
+        explained = _looks(experiment).maps_of(network, learn, cases, cases.folds == HELD_OUT)
         figures |= prefixed("unseen", explained.figures)
     marks = [None if one is None else round(one, 4) for one in own.marks]  # of the last part, the unseen cases
     return {

@@ -60,14 +60,14 @@ def _map_slide(results: Results, t: Translator) -> Iterator[Slide]:
     if grid is None:
         return
     rows = [t(label.name) for label in registry.task(results.declared.task).labels]
-    columns = [t("Simulated slice"), *(f"{arm}{f': G_{branch}' if branch else ''}" for arm, branch in grid.maps)]
+    columns = [t(grid.words.image), *(f"{arm}{f': G_{branch}' if branch else ''}" for arm, branch in grid.maps)]
     heats = [None, *grid.maps.values()]
     cells = [
         [map_cell(grid.images[row], grid.bodies[row], None if heat is None else heat[row]) for heat in heats]
         for row in range(len(rows))
     ]
-    panel, title = _panel(t), t("What each network looks at")
-    draw_cells(panel, cells, rows, columns, [t("Grad-CAM of the true class; outlined: the true vertebral body")])
+    panel, title = _panel(t), t(grid.words.title)
+    draw_cells(panel, cells, rows, columns, [t(grid.words.head)])
     yield _slide(results, title, panel, f"{title}: {', '.join(columns)}", t)
 
 

@@ -1,4 +1,4 @@
-"""Page "Experiments": the classes of a CT network one by one (Figure 3 of the reference), and what it looks at (Figure 4)."""
+"""Page "Experiments": classes of a CT network one by one (Figure 3 of the reference), and what networks look at or mark."""
 
 import streamlit as st
 
@@ -62,20 +62,14 @@ def _show_maps(results: Results, classes: list[str]) -> None:
     grid = read_maps(results)
     if grid is None:
         return
-    st.markdown(f"**{t('What each network looks at')}**")
+    st.markdown(f"**{t(grid.words.title)}**")
     columns = st.columns(1 + len(grid.maps))
     for column, key in zip(columns, [None, *grid.maps], strict=True):
         with column:
-            st.caption(literal(_name(*key)) if key else t("Simulated slice"))
+            st.caption(literal(_name(*key)) if key else t(grid.words.image))
             for place, label in enumerate(classes):
                 heat = grid.maps[key][place] if key else None
                 cell = map_cell(grid.images[place], grid.bodies[place], heat)
                 alt = f"{_name(*key)}: {label}" if key else label
                 st.image(png_bytes(cell), caption=label, width="stretch", alt=alt)
-    st.caption(
-        t(
-            "Grad-CAM of the true class, the first unseen phantom of each class, first seed; each map is stretched to its own "
-            "largest value, and without colour where nothing speaks for the class. Outlined: the true vertebral body. "
-            "Figure 4 of the reference."
-        )
-    )
+    st.caption(t(grid.words.caption))
