@@ -126,7 +126,6 @@ def test_every_shell_block_parses() -> None:
 
 def test_the_service_starts_what_exists_with_no_rights_beyond_its_data() -> None:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read(DEPLOY / "fivefold.service")
     assert parser.sections() == ["Unit", "Service", "Install"]
     service = settings("fivefold.service")

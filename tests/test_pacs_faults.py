@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -323,9 +324,9 @@ def test_garbage_is_refused_by_the_reader_process() -> None:
         {"first": date(2025, 2, 1), "last": date(2025, 1, 1)},
     ],
 )
-def test_a_question_that_could_match_others_is_not_asked(asked: dict[str, object]) -> None:
+def test_a_question_that_could_match_others_is_not_asked(asked: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        Query(**asked)  # type: ignore[arg-type]
+        Query(**asked)
 
 
 def test_ids_cannot_leave_their_place_in_the_address() -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import streamlit as st
 
-from core import registry
 from core.services.curations import Curation, Curations
 from core.task import Task
 from pages.parts.labelled_images import choose_images
 from pages.parts.settings import settings
+from pages.parts.task_choice import choose_task
 from pages.parts.words import t
 
 PHANTOMS = {"hip_osteoporosis": 40, "ct_osteoporosis": 24, "chest_lesions": 40, "knee_djd": 40, "retina_lesions": 10}
@@ -22,7 +22,7 @@ def show_new(store: Curations) -> Curation | None:
     """The form; a curation once it was filled in, or a phantom hospital was asked for."""
     with st.container(border=True):
         st.markdown("#### " + t("1. What is curated"))
-        task = _choose_task()
+        task = choose_task("curating.task")
         _show_wanted(task.id)
         made = _ask_phantoms(store, task.id)
         if made is not None:
@@ -37,20 +37,6 @@ def show_new(store: Curations) -> Curation | None:
             return None
     archive = images.getvalue() if images is not None else None
     return store.create(task.id, images=archive, server_folder=str(folder or ""), **given)
-
-
-def _choose_task() -> Task:
-    titles = {task.id: t(task.title) for task in registry.tasks().values()}
-    chosen = st.pills(
-        t("Task"),
-        list(titles),
-        format_func=titles.__getitem__,
-        key="curating.task",
-        persist_state="session",
-        default=next(iter(titles)),
-        required=True,
-    )
-    return registry.task(str(chosen))
 
 
 def _show_wanted(task_id: str) -> None:

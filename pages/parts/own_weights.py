@@ -16,6 +16,7 @@ from pages.parts.errors import show_error
 from pages.parts.frame import show_badge
 from pages.parts.menu import show_link
 from pages.parts.road import model_key
+from pages.parts.task_choice import choose_task
 from pages.parts.words import literal, t
 
 _DONE = "own.done"
@@ -41,7 +42,7 @@ def show_own_weights() -> None:
 
 
 def _show_form() -> None:
-    task = _choose_task()
+    task = choose_task("own.task")
     left, right = st.columns(2, gap="medium")
     with left:
         fields = _ask_file(task)
@@ -72,19 +73,6 @@ def _show_form() -> None:
     st.session_state[_DONE] = (stated, outcome)
     if outcome.is_installed:
         st.session_state[model_key(task.id)] = stated.model
-
-
-def _choose_task() -> Task:
-    titles = {task.id: t(task.title) for task in registry.tasks().values()}
-    chosen = st.pills(
-        t("Task"),
-        list(titles),
-        format_func=titles.__getitem__,
-        key="own.task",
-        default=next(iter(titles)),
-        required=True,
-    )
-    return registry.task(str(chosen))
 
 
 def _ask_file(task: Task) -> dict[str, Any]:

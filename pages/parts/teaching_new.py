@@ -6,12 +6,12 @@ from typing import Any
 
 import streamlit as st
 
-from core import registry
 from core.errors import UsageError
 from core.services.trainings import Plan, Training, Trainings
 from core.task import Task
 from pages.parts.errors import show_error
 from pages.parts.settings import settings
+from pages.parts.task_choice import choose_task
 from pages.parts.words import t
 
 _OPTIMIZERS = ("adam", "sgd", "adagrad", "rmsprop")
@@ -23,7 +23,7 @@ _LEAST_TEST = 60  # or a grade may have no case
 def show_new(store: Trainings) -> Training | None:
     """The form; a training once it was filled in and agreed to."""
     with st.container(border=True):
-        task = _choose_task()
+        task = choose_task("teaching.task")
         left, right = st.columns(2, gap="medium")
         with left:
             plan = {"task": task.id} | _ask_network(task) | _ask_data()
@@ -44,19 +44,6 @@ def show_new(store: Trainings) -> Training | None:
     except UsageError as error:
         show_error(error)
         return None
-
-
-def _choose_task() -> Task:
-    titles = {task.id: t(task.title) for task in registry.tasks().values()}
-    chosen = st.pills(
-        t("Task"),
-        list(titles),
-        format_func=titles.__getitem__,
-        key="teaching.task",
-        default=next(iter(titles)),
-        required=True,
-    )
-    return registry.task(str(chosen))
 
 
 def _ask_network(task: Task) -> dict[str, Any]:
